@@ -1,0 +1,30 @@
+"""Facts about the interpreter that other modules ask for by name.
+
+Each flag says what it is about and since when; `asyncscope doctor` prints them.
+"""
+
+import sys
+from typing import Final
+
+HAS_MONITORING: Final = sys.version_info >= (3, 12)
+"""`sys.monitoring` exists (PEP 669, Python 3.12)."""
+
+WAIT_FOR_MAKES_A_TASK: Final = sys.version_info < (3, 12)
+"""`asyncio.wait_for` runs a coroutine in a task of its own (until Python 3.11)."""
+
+LOCAL_UNWIND: Final = sys.version_info >= (3, 15)
+"""PY_UNWIND and PY_THROW can be asked for one code object only (since Python 3.15)."""
+
+IMPLEMENTATION: Final = sys.implementation.name
+"""asyncscope is written for CPython; elsewhere it stays off."""
+
+
+def facts() -> dict[str, bool | str]:
+    """Return all flags by name, for `asyncscope doctor`."""
+    return {
+        "python": sys.version.split()[0],
+        "implementation": IMPLEMENTATION,
+        "has_monitoring": HAS_MONITORING,
+        "wait_for_makes_a_task": WAIT_FOR_MAKES_A_TASK,
+        "local_unwind": LOCAL_UNWIND,
+    }

@@ -1,0 +1,124 @@
+"""Who cancels whom: calls of `Task.cancel`, which is compiled and cannot be woven.
+
+Python 3.12 and newer: `sys.monitoring` CALL events, only in code objects that mention
+`cancel`; every code object is looked at once, when it starts for the first time.
+Python 3.11: `asyncio.Task` is replaced by a subclass of the same name that overrides
+`cancel` alone; `type(task) is asyncio.Task` stays true.
+"""
+
+import asyncio.tasks
+import sys
+from types import CodeType, FrameType
+from typing import Any
+
+from autoinstrument import env
+from autoinstrument.hooks import monitoring
+from autoinstrument.hooks.patching import Patches
+from autoinstrument.records import ScopeRecord
+from autoinstrument.trackers.scopes import ScopeTracker
+from autoinstrument.trackers.tasks import TaskTracker
+
+_VIA = {
+    "Timeout._on_timeout": "deadline",
+    "TaskGroup._abort": "group",
+    "TaskGroup._on_task_done": "group",
+    "TaskGroup.__aexit__": "group",
+    "CancelScope._deliver_cancellation": "scope",
+    "_cancel_all_tasks": "shutdown",
+    "Runner._on_sigint": "SIGINT",
+    "_GatheringFuture.cancel": "gather",
+    "_cancel_and_wait": "deadline",
+}
+
+
+class CancelObserver:
+    """Turns a call of `Task.cancel` into a fact for the task tracker."""
+
+    def __init__(self, tasks: TaskTracker, scopes: ScopeTracker, failed: Any) -> None:
+        """Keep the trackers."""
+        self._tasks = tasks
+        self._scopes = scopes
+        self._failed = failed
+        self._on = True
+
+    def cancelled(self, task: Any, frame: FrameType) -> None:
+        """`task.cancel()` is called in `frame`."""
+        if not self._on:
+            return
+        try:
+            via = _VIA.get(frame.f_code.co_qualname, "task.cancel")
+            self._tasks.cancel_requested(task, frame, via, self._scope_of(frame, via))
+        except Exception as exc:
+            self._on = False
+            self._failed("cancellation origins", exc)
+
+    def _scope_of(self, frame: FrameType, via: str) -> ScopeRecord | None:
+        """Return the scope whose method is cancelling; its locals are known to hold it."""
+        if via not in {"deadline", "group", "scope"}:
+            return None
+        names = frame.f_locals
+        scope = names.get("origin") or names.get("self")
+        if scope is None:
+            return None
+        record = self._scopes.open.get(id(scope))
+        if record is not None and via == "deadline":
+            self._scopes.deadline_expired(scope)
+        return record
+
+
+def install(patches: Patches, tasks: TaskTracker, scopes: ScopeTracker, failed: Any) -> None:
+    """Observe `Task.cancel` in the way of this Python version."""
+    observer = CancelObserver(tasks, scopes, failed)
+    if env.HAS_MONITORING:
+        _observe_calls(patches, observer)
+    else:
+        _replace_task_class(patches, observer)
+
+
+def _observe_calls(patches: Patches, observer: CancelObserver) -> None:
+    def called(code: CodeType, offset: int, function: Any, first: Any) -> Any:
+        if getattr(function, "__name__", "") != "cancel":
+            return sys.monitoring.DISABLE
+        owner = getattr(function, "__self__", None)
+        task = owner if owner is not None and not isinstance(owner, type) else first
+        if task is None or task is sys.monitoring.MISSING:
+            return None
+        if isinstance(task, asyncio.tasks.Task):
+            observer.cancelled(task, sys._getframe(1))
+        return None
+
+    def started(code: CodeType, offset: int) -> Any:
+        if "cancel" in code.co_names:
+            monitoring.watch_calls(code)
+        return sys.monitoring.DISABLE
+
+    if monitoring.observe_calls(called, started):
+        patches.observed("cancellation origins", "asyncio.Task.cancel", monitoring.release)
+    else:
+        patches.off("cancellation origins", "asyncio.Task.cancel", "no free sys.monitoring tool")
+
+
+def _replace_task_class(patches: Patches, observer: CancelObserver) -> None:
+    compiled: Any = asyncio.tasks.Task
+    if compiled.__module__ != "_asyncio":
+        patches.off("cancellation origins", "asyncio.Task", "replaced by another tool")
+        return
+    cancel = compiled.cancel
+
+    class Task(compiled):  # type: ignore[misc] # the base is the compiled class
+        """A coroutine wrapped in a Future."""
+
+        def cancel(self, msg: Any = None) -> bool:
+            observer.cancelled(self, sys._getframe(1))
+            return bool(cancel(self, msg))
+
+    for name in ("__doc__", "__text_signature__"):
+        value = getattr(compiled, name, None)
+        if value is not None:
+            setattr(Task, name, value)
+    Task.__module__ = compiled.__module__
+    Task.__qualname__ = "Task"
+    Task.cancel.__qualname__ = "Task.cancel"
+    Task.cancel.__doc__ = cancel.__doc__
+    patches.set("cancellation origins", asyncio.tasks, "Task", Task)
+    patches.set("cancellation origins", asyncio, "Task", Task)

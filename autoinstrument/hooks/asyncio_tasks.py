@@ -1,0 +1,76 @@
+"""Tasks of asyncio: seen at the loop's `create_task`, which every way to make a task passes."""
+
+import asyncio.runners
+import asyncio.taskgroups
+import asyncio.tasks
+import sys
+from asyncio.base_events import BaseEventLoop
+from typing import Any
+
+from autoinstrument.hooks.patching import Patches
+from autoinstrument.hooks.ports import Port
+from autoinstrument.hooks.weaving import Edit
+from autoinstrument.trackers.tasks import TaskTracker, outcome_of
+
+
+class TaskPort(Port):
+    """Tells the task tracker what happens in asyncio's task machinery."""
+
+    part = "tasks"
+
+    def __init__(self, failed: Any, tracker: TaskTracker) -> None:
+        """Keep the tracker's methods at hand."""
+        super().__init__(failed)
+        self._tracker = tracker
+        self._task_created = tracker.task_created
+
+    def created(self, task: Any, coro: Any) -> Any:
+        """`create_task` returns `task`; the frame above it is the code that asked for it."""
+        try:
+            self._task_created(task, coro, sys._getframe(2))
+        except TypeError:
+            pass  # a task factory may return objects without weak references
+        except Exception as exc:
+            self.failed("created", exc)
+        return task
+
+    def group_task_done(self, task: Any) -> None:
+        """A task group sees the end of a child: its exact end on Python 3.11."""
+        try:
+            self._ended(task)
+        except Exception as exc:
+            self.failed("group_task_done", exc)
+
+    def _ended(self, task: Any) -> None:
+        record = self._tracker.live.get(id(task))
+        if record is not None and not record.ended_ns and task.done():
+            self._tracker.task_ended(record, *outcome_of(task), exact=True)
+
+    def main_task_done(self, future: Any) -> None:
+        """`run_until_complete` sees the end of its future."""
+        try:
+            self._ended(future)
+        except Exception as exc:
+            self.failed("main_task_done", exc)
+
+
+def install(patches: Patches, tracker: TaskTracker, failed: Any) -> None:
+    """Hook task creation and the ends that asyncio itself looks at."""
+    port = TaskPort(failed, tracker)
+    patches.weave(
+        "tasks", BaseEventLoop, "create_task", port, Edit("result", "port.created(value, coro)")
+    )
+    patches.weave(
+        "task ends",
+        asyncio.taskgroups.TaskGroup,
+        "_on_task_done",
+        port,
+        Edit("entry", "port.group_task_done(task)"),
+    )
+    patches.weave(
+        "task ends",
+        asyncio.base_events,
+        "_run_until_complete_cb",
+        port,
+        Edit("entry", "port.main_task_done(fut)"),
+    )

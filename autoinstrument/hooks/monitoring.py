@@ -1,0 +1,97 @@
+"""The agent's one tool of `sys.monitoring` (PEP 669); nothing happens here before Python 3.12.
+
+Events are local to code objects where the interpreter allows it: calls in functions that
+mention `cancel`, and the return of the root coroutine of each task. PY_UNWIND and PY_THROW
+can only be had for all code before Python 3.15; they fire when a frame is left by an
+exception, which is rare.
+"""
+
+import sys
+from collections.abc import Callable
+from types import CodeType
+from typing import Any, Final
+
+from autoinstrument import env
+
+_CANDIDATES: Final = (4, 3, 5)  # 0 is the debugger's, 1 coverage's, 2 a profiler's
+_NAME: Final = "asyncscope"
+_state: dict[str, int] = {}
+
+
+def tool() -> int | None:
+    """Return our tool number, taking a free one at the first call; None when there is none."""
+    if not env.HAS_MONITORING:
+        return None
+    if "tool" in _state:
+        return _state["tool"]
+    for number in _CANDIDATES:
+        try:
+            sys.monitoring.use_tool_id(number, _NAME)
+        except ValueError:
+            continue
+        _state["tool"] = number
+        return number
+    return None
+
+
+def observe_calls(
+    called: Callable[[CodeType, int, Any, Any], Any], started: Callable[[CodeType, int], Any]
+) -> bool:
+    """Look at each code object once when it starts; see `watch_calls`."""
+    number = tool()
+    if number is None:
+        return False
+    events = sys.monitoring.events
+    sys.monitoring.register_callback(number, events.CALL, called)
+    sys.monitoring.register_callback(number, events.PY_START, started)
+    _enable(events.PY_START)
+    return True
+
+
+def watch_calls(code: CodeType) -> None:
+    """Ask for the calls made by one code object."""
+    number = tool()
+    if number is not None:
+        _local(code, sys.monitoring.events.CALL)
+
+
+def observe_ends(
+    returned: Callable[[CodeType, int, Any], Any],
+    unwound: Callable[[CodeType, int, BaseException], Any],
+    thrown: Callable[[CodeType, int, BaseException], Any],
+) -> bool:
+    """Observe returns of watched code, and frames left or entered by an exception."""
+    number = tool()
+    if number is None:
+        return False
+    events = sys.monitoring.events
+    sys.monitoring.register_callback(number, events.PY_RETURN, returned)
+    sys.monitoring.register_callback(number, events.PY_UNWIND, unwound)
+    sys.monitoring.register_callback(number, events.PY_THROW, thrown)
+    _enable(events.PY_UNWIND | events.PY_THROW)
+    return True
+
+
+def watch_return(code: CodeType) -> None:
+    """Ask for the returns of one code object; once is enough."""
+    if tool() is not None:
+        _local(code, sys.monitoring.events.PY_RETURN)
+
+
+def _enable(events: int) -> None:
+    number = _state["tool"]
+    sys.monitoring.set_events(number, sys.monitoring.get_events(number) | events)
+
+
+def _local(code: CodeType, event: int) -> None:
+    number = _state["tool"]
+    events = sys.monitoring.get_local_events(number, code)
+    if not events & event:
+        sys.monitoring.set_local_events(number, code, events | event)
+
+
+def release() -> None:
+    """Give the tool back; every event of ours ends."""
+    number = _state.pop("tool", None)
+    if number is not None:
+        sys.monitoring.free_tool_id(number)

@@ -1,0 +1,148 @@
+"""Put hooks in place, take them out again, and know the state of each.
+
+The only user of wrapt: attributes of library classes that cannot be woven (compiled code)
+are set and reset through it, and its post-import hooks decide when a library is patched.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import wrapt
+
+from autoinstrument.hooks.weaving import Edit, WeaveError, weave
+
+_MISSING: Any = object()
+
+
+@dataclass(slots=True)
+class HookState:
+    """What became of one patch: `woven`, `set`, `observed` or `off`, and why."""
+
+    name: str
+    target: str
+    state: str
+    detail: str = ""
+
+
+class Patches:
+    """All patches of one agent, in the order in which they were made."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Start without patches; `say` puts one line on stderr."""
+        self.states: list[HookState] = []
+        self._undo: list[Callable[[], None]] = []
+        self._say = say
+        self._closed = False
+
+    def weave(self, name: str, holder: Any, attribute: str, port: object, *edits: Edit) -> bool:
+        """Weave edits into `holder.attribute`; an unknown shape leaves it alone and says so."""
+        target = f"{getattr(holder, '__name__', holder)}.{attribute}"
+        function = _function(holder, attribute)
+        if function is None:
+            self._note(name, target, "off", "not a Python function")
+            return False
+        try:
+            original = weave(function, port, edits)
+        except WeaveError as exc:
+            self._note(name, target, "off", str(exc))
+            return False
+        except (SyntaxError, ValueError, TypeError) as exc:
+            self._note(name, target, "off", f"{type(exc).__name__}: {exc}")
+            return False
+        woven = function.__code__
+        self._undo.append(lambda: _restore(function, woven, original))
+        self._note(name, target, "woven", "")
+        return True
+
+    def set(self, name: str, holder: Any, attribute: str, replacement: Any) -> None:
+        """Set an attribute of a class or module until `undo`."""
+        before = vars(holder).get(attribute, _MISSING)
+        wrapt.apply_patch(holder, attribute, replacement)
+
+        def undo() -> None:
+            if vars(holder).get(attribute) is not replacement:
+                return  # somebody patched on top of us; ours goes inert
+            if before is _MISSING:
+                delattr(holder, attribute)
+            else:
+                wrapt.apply_patch(holder, attribute, before)
+
+        self._undo.append(undo)
+        self._note(name, f"{getattr(holder, '__name__', holder)}.{attribute}", "set", "")
+
+    def observed(self, name: str, target: str, undo: Callable[[], None], detail: str = "") -> None:
+        """Note a patch that its hook made itself, with the way to undo it."""
+        self._undo.append(undo)
+        self._note(name, target, "observed", detail)
+
+    def off(self, name: str, target: str, detail: str) -> None:
+        """Note that a hook could not be put in place."""
+        self._note(name, target, "off", detail)
+
+    def when_imported(self, module: str, install: Callable[[ModuleType], None]) -> None:
+        """Install hooks when a library is imported, now or later; never fail its import."""
+
+        def imported(loaded: ModuleType) -> None:
+            if self._closed:
+                return
+            try:
+                install(loaded)
+            except Exception as exc:
+                self.off(module, module, f"{type(exc).__name__}: {exc}")
+
+        wrapt.register_post_import_hook(imported, module)
+
+    def _note(self, name: str, target: str, state: str, detail: str) -> None:
+        self.states.append(HookState(name, target, state, detail))
+        if state == "off":
+            self._say(f"{target} not verified ({detail}); {name} is off (hook-unverified)")
+
+    def undo(self) -> None:
+        """Restore everything that is still ours, last patch first."""
+        self._closed = True
+        while self._undo:
+            self._undo.pop()()
+        self.states.clear()
+
+
+def _function(holder: Any, attribute: str) -> FunctionType | None:
+    """Return the Python function behind an attribute, also under other tools' wrappers."""
+    found = vars(holder).get(attribute)
+    for _ in range(10):
+        if isinstance(found, FunctionType) and not hasattr(found, "__wrapped__"):
+            return found
+        found = getattr(found, "__wrapped__", None) or getattr(found, "__func__", None)
+    return None
+
+
+def _restore(function: FunctionType, woven: CodeType, original: CodeType) -> None:
+    if function.__code__ is woven:
+        function.__code__ = original
+
+
+def guarded(say_failed: Callable[[str, BaseException], None], part: str) -> Callable[..., Any]:
+    """Return a decorator that keeps the exceptions of an observation away from the program."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        def observe(*facts: Any) -> None:
+            try:
+                function(*facts)
+            except Exception as exc:
+                say_failed(part, exc)
+
+        return observe
+
+    return decorate
+
+
+def frame(depth: int) -> Any:
+    """Return a frame above the caller, or None near the bottom of the stack."""
+    try:
+        return sys._getframe(depth + 1)
+    except ValueError:
+        return None
+
+

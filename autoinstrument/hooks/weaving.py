@@ -1,0 +1,280 @@
+"""Weave observations into library functions without replacing them.
+
+Theory of operation. A wrapper around a library's function is visible: a frame in
+tracebacks, another type, one coroutine more in the await chain. Here the function object
+stays the library's own and only its code changes: the function's source is read again,
+calls to a *port* are put in at named statements, the result is compiled under the same
+file name, line numbers and qualified name, and set as `__code__`. Tracebacks, `repr`,
+pickling, `inspect` and the await chain stay as they were; the port's methods see the
+function's own locals. `unweave` puts the original code back.
+
+A port is an object of ours whose methods are the observations. The woven code reaches it
+as a constant of the code object, so that no name of ours appears in the library's module.
+
+The source must be the one that was compiled: names, arguments and constants of the
+recompiled original have to match the code object, and every anchor has to be found;
+otherwise the function is left alone and `WeaveError` says why.
+"""
+
+import ast
+import linecache
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any, Literal, TypeAlias
+
+_PORT = "\0asyncscope port\0"  # a constant that no library contains
+_FUTURE_FLAGS = 0x1FF0000  # the `from __future__` bits of co_flags
+
+Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+Position: TypeAlias = Literal["entry", "before", "after", "returns", "result", "leave"]
+
+
+class WeaveError(Exception):
+    """The function has another shape than the one this weaving was written for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One insertion: `call` (such as `port.held(self)`) at a position of a function.
+
+    `entry` is the start of the body, `before` and `after` are relative to each statement
+    whose source starts with `anchor`, `returns` is before each `return` of the function,
+    `result` puts the call in the place of each returned value, which the call receives as
+    `value` and has to return; `leave` runs however the function is left. `inside` names a
+    nested function.
+    """
+
+    position: Position
+    call: str
+    anchor: str = ""
+    inside: str = ""
+
+
+def weave(function: FunctionType, port: object, edits: Sequence[Edit]) -> CodeType:
+    """Put the edits into a function and return the code that it had before.
+
+    Raises:
+        WeaveError: the source is missing, differs, or lacks an anchor. Nothing is changed.
+    """
+    original = function.__code__
+    woven = _bind(_compile(original, function.__qualname__, edits), port)
+    if woven.co_freevars != original.co_freevars:
+        raise WeaveError(f"{function.__qualname__}: closure variables differ")
+    function.__code__ = woven
+    return original
+
+
+def _compile(code: CodeType, qualname: str, edits: Sequence[Edit]) -> CodeType:
+    definition = _parse(code)
+    plain = _build(code, qualname, definition)
+    if _shape(plain) != _shape(code):
+        raise WeaveError(f"{qualname}: the source is not what was compiled")
+    definition = _parse(code)
+    for edit in edits:
+        _apply(definition, edit, qualname)
+    return _build(code, qualname, definition)
+
+
+def _parse(code: CodeType) -> Definition:
+    text, indented = _source(code)
+    tree = ast.parse("if 1:\n" + text if indented else text)
+    body = tree.body[0].body if indented and isinstance(tree.body[0], ast.If) else tree.body
+    definition = body[0]
+    if not isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef):
+        raise WeaveError(f"{code.co_qualname}: no function at line {code.co_firstlineno}")
+    definition.decorator_list = []
+    definition.returns = None
+    ast.increment_lineno(definition, code.co_firstlineno - (2 if indented else 1))
+    return definition
+
+
+def _source(code: CodeType) -> tuple[str, bool]:
+    """Return the function's lines and whether they are indented."""
+    lines = linecache.getlines(code.co_filename)
+    first = code.co_firstlineno - 1
+    if first >= len(lines):
+        raise WeaveError(f"{code.co_qualname}: no source")
+    margin = _indent(lines[first])
+    last = max(line for _, _, line in code.co_lines() if line is not None)
+    end = max(last, _last_line(code))
+    while end < len(lines):
+        line = lines[end]
+        if line.strip() and _indent(line) <= margin:
+            break
+        end += 1
+    return "".join(lines[first:end]), margin > 0
+
+
+def _last_line(code: CodeType) -> int:
+    nested = [const for const in code.co_consts if isinstance(const, CodeType)]
+    own = max((line for _, _, line in code.co_lines() if line is not None), default=0)
+    return max([own, *(_last_line(const) for const in nested)])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _build(code: CodeType, qualname: str, definition: Definition) -> CodeType:
+    """Compile one definition inside a class of the right name, for name mangling."""
+    parts = qualname.split(".")
+    holder: ast.stmt = definition
+    if len(parts) > 1 and parts[-2] != "<locals>":
+        holder = ast.ClassDef(name=parts[-2], bases=[], keywords=[], body=[definition], decorator_list=[])
+        if "type_params" in ast.ClassDef._fields:
+            holder.type_params = []
+        ast.copy_location(holder, definition)
+    module = ast.fix_missing_locations(ast.Module(body=[holder], type_ignores=[]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = compile(
+            module, code.co_filename, "exec", flags=code.co_flags & _FUTURE_FLAGS, dont_inherit=True
+        )
+    for found in _functions(compiled):
+        if found.co_name == code.co_name:
+            return found.replace(co_qualname=code.co_qualname, co_firstlineno=code.co_firstlineno)
+    raise WeaveError(f"{qualname}: not found after compiling")
+
+
+def _functions(code: CodeType) -> Iterator[CodeType]:
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield const
+            yield from _functions(const)
+
+
+def _shape(code: CodeType) -> tuple[Any, ...]:
+    """Return what has to be equal for two code objects to come from one source."""
+    constants = tuple(
+        _shape(const) if isinstance(const, CodeType) else repr(const) for const in code.co_consts
+    )
+    return (
+        code.co_name,
+        code.co_argcount,
+        code.co_kwonlyargcount,
+        code.co_varnames,
+        code.co_freevars,
+        sorted(code.co_names),
+        sorted(map(str, constants)),
+    )
+
+
+def _apply(definition: Definition, edit: Edit, qualname: str) -> None:
+    target = _nested(definition, edit.inside) if edit.inside else definition
+    if target is None:
+        raise WeaveError(f"{qualname}: no function {edit.inside} inside")
+    if edit.position == "entry":
+        _insert_at_entry(target, edit.call)
+    elif edit.position == "leave":
+        _insert_leave(target, edit.call)
+    else:
+        inserter = _Inserter(edit)
+        target.body = inserter.block(target.body)
+        if not inserter.hits:
+            raise WeaveError(f"{qualname}: no statement starts with {edit.anchor or 'return'!r}")
+
+
+def _nested(definition: Definition, name: str) -> Definition | None:
+    for node in ast.walk(definition):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            return node
+    return None
+
+
+def _insert_at_entry(target: Definition, call: str) -> None:
+    skip = int(ast.get_docstring(target, clean=False) is not None)
+    anchor = target.body[skip] if skip < len(target.body) else target
+    target.body[skip:skip] = _statements(call, anchor)
+
+
+def _insert_leave(target: Definition, call: str) -> None:
+    skip = int(ast.get_docstring(target, clean=False) is not None)
+    body = target.body[skip:]
+    guarded = ast.Try(body=body, handlers=[], orelse=[], finalbody=_statements(call, body[-1]))
+    target.body[skip:] = [ast.copy_location(guarded, body[0])]
+
+
+def _statements(call: str, where: ast.AST) -> list[ast.stmt]:
+    """Parse a call and give it the line of a statement of the function."""
+    body = ast.parse(call).body
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.expr | ast.stmt):
+                ast.copy_location(node, where)
+                node.end_lineno = node.lineno
+    return [_PortNames().visit(statement) for statement in body]
+
+
+def _around(call: str, value: ast.expr | None, where: ast.stmt) -> ast.expr:
+    """Return the call with the name `value` in it replaced by an expression."""
+    statement = _statements(call, where)[0]
+    if not isinstance(statement, ast.Expr) or value is None:
+        raise WeaveError(f"cannot put {call} around the returned value")
+    expression = statement.value
+    if isinstance(expression, ast.Call):
+        expression.args = [
+            value if isinstance(arg, ast.Name) and arg.id == "value" else arg for arg in expression.args
+        ]
+    return expression
+
+
+class _PortNames(ast.NodeTransformer):
+    """Make `port` a constant; an attribute of a constant compiles without a warning."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id != "port":
+            return node
+        return ast.copy_location(ast.Constant(value=_PORT), node)
+
+
+class _Inserter:
+    """Insert a call around matching statements, at every depth but not in nested functions."""
+
+    def __init__(self, edit: Edit) -> None:
+        self.edit = edit
+        self.hits = 0
+
+    def block(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        result: list[ast.stmt] = []
+        for statement in body:
+            self._descend(statement)
+            if not self._matches(statement):
+                result.append(statement)
+                continue
+            self.hits += 1
+            if self.edit.position == "result" and isinstance(statement, ast.Return):
+                statement.value = _around(self.edit.call, statement.value, statement)
+                result.append(statement)
+                continue
+            extra = _statements(self.edit.call, statement)
+            after = self.edit.position == "after"
+            result.extend([statement, *extra] if after else [*extra, statement])
+        return result
+
+    def _matches(self, statement: ast.stmt) -> bool:
+        if self.edit.position in {"returns", "result"}:
+            return isinstance(statement, ast.Return)
+        return ast.unparse(statement).startswith(self.edit.anchor)
+
+    def _descend(self, statement: ast.stmt) -> None:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            return
+        for name in ("body", "orelse", "finalbody"):
+            inner = getattr(statement, name, None)
+            if isinstance(inner, list) and inner:
+                setattr(statement, name, self.block(inner))
+        for handler in getattr(statement, "handlers", ()):
+            handler.body = self.block(handler.body)
+
+
+def _bind(code: CodeType, port: object) -> CodeType:
+    """Put the port in the place of the constant that stands for it, nested code included."""
+
+    def bound(const: object) -> object:
+        if isinstance(const, CodeType):
+            return _bind(const, port)
+        return port if const == _PORT and isinstance(const, str) else const
+
+    return code.replace(co_consts=tuple(bound(const) for const in code.co_consts))

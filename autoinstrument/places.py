@@ -1,0 +1,128 @@
+"""Turn recorded places into files and lines, and tell the user's code from libraries."""
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable
+from functools import lru_cache
+from types import CodeType, FrameType
+
+from autoinstrument.records import Place, RawPlace, RawStack
+
+_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def _library_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    found = {paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib") if paths.get(k)}
+    found |= {os.path.realpath(path) for path in found}
+    return tuple(path.rstrip(os.sep) + os.sep for path in found)
+
+
+_LIBRARIES = _library_folders()
+_STDLIB = tuple(
+    path for path in _LIBRARIES if not path.rstrip(os.sep).endswith(("site-packages", "dist-packages"))
+)
+_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+@lru_cache(maxsize=4096)
+def is_user_file(filename: str) -> bool:
+    """Whether a file belongs to the program itself: no library, not us, not frozen.
+
+    Code given to `python -c` or typed at a prompt counts as the user's.
+    """
+    if filename.startswith("<"):
+        return filename in {"<string>", "<stdin>"} or filename.startswith("<ipython")
+    if any(part in filename for part in _PACKAGES):
+        return False
+    path = os.path.abspath(filename)
+    if path.startswith(_OWN):
+        return False
+    return not path.startswith(_LIBRARIES)
+
+
+@lru_cache(maxsize=4096)
+def is_stdlib_file(filename: str) -> bool:
+    """Whether a file belongs to the standard library."""
+    if filename.startswith("<frozen"):
+        return True
+    if any(part in filename for part in _PACKAGES):
+        return False
+    return os.path.abspath(filename).startswith(_STDLIB)
+
+
+def is_own_file(filename: str) -> bool:
+    """Whether a file belongs to this package."""
+    return filename.startswith(_OWN)
+
+
+def line_of(code: CodeType, lasti: int) -> int:
+    """Return the line of an instruction; the first line of the code when it has none."""
+    if lasti < 0:
+        return code.co_firstlineno
+    best = code.co_firstlineno
+    for start, end, line in code.co_lines():
+        if start <= lasti < end:
+            return line if line is not None else best
+        if line is not None:
+            best = line
+    return best
+
+
+def resolve(raw: RawPlace) -> Place:
+    """Return file, line and function of a recorded place."""
+    code, lasti = raw
+    return Place(absolute(code.co_filename), line_of(code, lasti), code.co_qualname)
+
+
+@lru_cache(maxsize=4096)
+def absolute(filename: str) -> str:
+    """Return an absolute file name; names such as `<string>` stay as they are."""
+    return filename if filename.startswith("<") else os.path.abspath(filename)
+
+
+def user_places(stack: Iterable[RawPlace]) -> list[Place]:
+    """Return the places in the user's code, innermost first."""
+    return [resolve(raw) for raw in stack if is_user_file(raw[0].co_filename)]
+
+
+def first_place(stack: RawStack) -> Place | None:
+    """Return the line a reader should open: the innermost one in the user's code.
+
+    Without any user frame it is the innermost one outside the standard library, then
+    the innermost one at all.
+    """
+    for raw in stack:
+        if is_user_file(raw[0].co_filename):
+            return resolve(raw)
+    for raw in stack:
+        name = raw[0].co_filename
+        if not is_stdlib_file(name) and not is_own_file(name):
+            return resolve(raw)
+    return resolve(stack[0]) if stack else None
+
+
+def has_user_frame(stack: RawStack) -> bool:
+    """Whether any frame of a stack is the user's."""
+    return any(is_user_file(raw[0].co_filename) for raw in stack)
+
+
+def capture(frame: FrameType | None, depth: int) -> RawStack:
+    """Return up to `depth` places from `frame` outwards, leaving out this package.
+
+    Costs about 50 ns a frame; nothing is resolved.
+    """
+    found = []
+    while frame is not None and depth > 0:
+        code = frame.f_code
+        if not code.co_filename.startswith(_OWN):
+            found.append((code, frame.f_lasti))
+            depth -= 1
+        frame = frame.f_back
+    return tuple(found)
+
+
+def capture_caller(skip: int, depth: int) -> RawStack:
+    """Capture the stack of the caller's caller, `skip` frames further out."""
+    return capture(sys._getframe(skip + 1), depth)

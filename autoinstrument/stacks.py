@@ -1,0 +1,104 @@
+"""Where a suspended task is parked: the chain of coroutines below it, and what it waits for.
+
+Everything here reads objects of the watched program from outside; it runs when a
+cancellation is requested, when a wait lasts long, and for snapshots, never on a hot path.
+"""
+
+import gc
+import inspect
+from collections.abc import Iterator
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Any, Final
+
+from autoinstrument.places import is_own_file
+from autoinstrument.records import RawStack
+
+ASYNC_GENERATOR: Final = inspect.CO_ASYNC_GENERATOR
+_OPAQUE: Final = frozenset(
+    {
+        "async_generator_asend",
+        "async_generator_athrow",
+        "anext_awaitable",
+        "coroutine_wrapper",
+    }
+)
+_DEPTH: Final = 200
+
+
+def parked(task: Any) -> RawStack:
+    """Return where a task is suspended, innermost first; empty when it cannot be told."""
+    try:
+        coro = task.get_coro()
+    except Exception:  # a task factory may return anything
+        return ()
+    chain = [(code, lasti) for code, lasti, _ in _frames(coro)]
+    chain.reverse()
+    return tuple(chain)
+
+
+def suspended_generators(task: Any) -> list[AsyncGeneratorType[Any, Any]]:
+    """Return the async generators on a suspended task's chain, outermost first."""
+    try:
+        coro = task.get_coro()
+    except Exception:  # a task factory may return anything
+        return []
+    return [step for _, _, step in _frames(coro) if isinstance(step, AsyncGeneratorType)]
+
+
+def _frames(step: Any) -> Iterator[tuple[CodeType, int, Any]]:
+    for _ in range(_DEPTH):
+        if isinstance(step, CoroutineType):
+            frame, after = step.cr_frame, step.cr_await
+        elif isinstance(step, AsyncGeneratorType):
+            frame, after = step.ag_frame, step.ag_await
+        elif isinstance(step, GeneratorType):
+            frame, after = step.gi_frame, step.gi_yieldfrom
+        elif type(step).__name__ in _OPAQUE:
+            step = _behind(step)
+            continue
+        else:
+            return
+        if frame is not None:
+            yield frame.f_code, frame.f_lasti, step
+        step = after
+
+
+def _behind(step: Any) -> Any:
+    """Return the generator or awaitable that an opaque helper object of the interpreter drives."""
+    for referent in gc.get_referents(step):
+        if isinstance(referent, AsyncGeneratorType | CoroutineType | GeneratorType):
+            return referent
+        if type(referent).__name__ in _OPAQUE:
+            return referent
+    return None
+
+
+def awaited(task: Any) -> Any:
+    """Return the future or task that a suspended task waits for, or None."""
+    return getattr(task, "_fut_waiter", None)
+
+
+def frame_locals(task: Any, qualname: str) -> dict[str, Any]:
+    """Return the locals of a *library* function on a suspended task's chain.
+
+    Only for functions whose locals are known, such as `wait` of asyncio; empty otherwise.
+    """
+    try:
+        coro = task.get_coro()
+    except Exception:  # a task factory may return anything
+        return {}
+    for code, _, step in _frames(coro):
+        if code.co_qualname == qualname:
+            frame = getattr(step, "cr_frame", None)
+            return dict(frame.f_locals) if frame is not None else {}
+    return {}
+
+
+def generator_frames(frame: FrameType | None) -> list[FrameType]:
+    """Return the frames of async generators on a running stack, innermost first."""
+    found = []
+    while frame is not None:
+        if frame.f_code.co_flags & ASYNC_GENERATOR and not is_own_file(frame.f_code.co_filename):
+            found.append(frame)
+        frame = frame.f_back
+    return found

@@ -1,0 +1,100 @@
+"""Asynchronous generators: who started them, and whether the program closed them."""
+
+from collections import deque
+from time import monotonic_ns
+from types import FrameType
+from typing import Any
+
+from autoinstrument.places import capture
+from autoinstrument.records import GeneratorRecord, TaskRecord
+from autoinstrument.trackers.moments import Moments
+from autoinstrument.trackers.tasks import TaskTracker
+
+
+class GeneratorTracker:
+    """Owns the records of asynchronous generators that were iterated at least once."""
+
+    def __init__(self, moments: Moments, tasks: TaskTracker, stack_depth: int = 8) -> None:
+        """Start empty; see `TaskTracker` for the arguments."""
+        self.live: dict[int, GeneratorRecord] = {}
+        self.finished: deque[GeneratorRecord] = deque(maxlen=5_000)
+        self.started = 0
+        self.ended = 0
+        self.abandoned = 0
+        self.stack_depth = stack_depth
+        self.first_seen: Any = None  # called with the code object of each new generator
+        self._moments = moments
+        self._tasks = tasks
+
+    def generator_started(self, generator: Any, frame: FrameType | None) -> None:
+        """Record the first iteration; `frame` is the code that iterates."""
+        self.started += 1
+        owner = self._tasks.current()
+        record = GeneratorRecord(generator, self._gone)
+        record.key = id(generator)
+        record.serial = self.started
+        record.code = generator.ag_code
+        record.qualname = generator.__qualname__
+        record.owner = owner
+        record.owner_serial = owner.serial if owner is not None else 0
+        record.owner_name = owner.name if owner is not None else ""
+        record.stack = capture(frame, self.stack_depth)
+        record.started_ns = monotonic_ns()
+        record.loop_id = 0
+        record.finalized_by = ""
+        record.reported = False
+        self.live[record.key] = record
+        if self.first_seen is not None:
+            self.first_seen(record.code)
+
+    def _gone(self, record: GeneratorRecord) -> None:
+        if self.live.get(record.key) is record:
+            del self.live[record.key]
+        self.ended += 1
+        self.finished.append(record)
+
+    def record_of(self, generator: Any) -> GeneratorRecord | None:
+        """Return the record of a generator that was iterated."""
+        record = self.live.get(id(generator))
+        return record if record is not None and record() is generator else None
+
+    def by_frame(self, frame: FrameType) -> GeneratorRecord | None:
+        """Return the record of the generator that owns a frame."""
+        for record in list(self.live.values()):
+            if record.code is frame.f_code:
+                generator = record()
+                if generator is not None and generator.ag_frame is frame:
+                    return record
+        return None
+
+    def by_code(self, code: Any) -> GeneratorRecord | None:
+        """Return the latest live generator made by a function."""
+        found = [record for record in list(self.live.values()) if record.code is code]
+        return found[-1] if found else None
+
+    def generator_dropped(self, generator: Any, how: str) -> None:
+        """Record that the collector or the loop's shutdown has to close a started generator."""
+        record = self.record_of(generator)
+        if record is None or record.finalized_by:
+            return
+        frame = generator.ag_frame
+        if frame is None or generator.ag_running:
+            return
+        record.finalized_by = how
+        self.abandoned += 1
+        self._moments.fire("generator_dropped", record, generator, how)
+
+    def frame_thrown(self, frame: FrameType, task: TaskRecord | None) -> None:
+        """Tell that an exception is thrown into a generator by a task (Python 3.12 and newer)."""
+        record = self.by_frame(frame)
+        if record is not None:
+            self._moments.fire("generator_thrown", record, task, frame)
+
+    def statistics(self) -> dict[str, int]:
+        """Return exact counts since the start."""
+        return {
+            "started": self.started,
+            "ended": self.ended,
+            "open": len(self.live),
+            "abandoned": self.abandoned,
+        }

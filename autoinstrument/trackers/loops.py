@@ -1,0 +1,97 @@
+"""Event loops: which run where, and how they end."""
+
+import threading
+from time import monotonic_ns
+from typing import Any
+
+from autoinstrument.records import LoopRecord
+from autoinstrument.trackers.moments import Moments
+
+
+class LoopTracker:
+    """Owns the records of event loops, by identity."""
+
+    def __init__(self, moments: Moments) -> None:
+        """Start empty."""
+        self.live: dict[int, LoopRecord] = {}
+        self.seen = 0
+        self.closed = 0
+        self.errors = 0
+        self.blocked = 0
+        self.first_run: Any = None  # called once a run, before the loop starts
+        self._moments = moments
+
+    def loop_of(self, loop: Any) -> LoopRecord | None:
+        """Return the record of a loop, made when it is seen first."""
+        record = self.live.get(id(loop))
+        if record is not None and record() is loop:
+            return record
+        try:
+            record = LoopRecord(loop, self._gone)
+        except TypeError:
+            return None
+        self.seen += 1
+        record.key = id(loop)
+        record.serial = self.seen
+        record.kind = type(loop).__module__.split(".", 1)[0]
+        record.thread_id = 0
+        record.runs = record.closed_ns = record.errors = 0
+        record.blocked_times = record.blocked_max_ns = 0
+        self.live[record.key] = record
+        return record
+
+    def _gone(self, record: LoopRecord) -> None:
+        if self.live.get(record.key) is record:
+            del self.live[record.key]
+
+    def loop_started(self, loop: Any) -> None:
+        """Record that a loop begins to run in this thread."""
+        record = self.loop_of(loop)
+        if record is None:
+            return
+        record.runs += 1
+        record.thread_id = threading.get_ident()
+        if self.first_run is not None:
+            self.first_run()
+
+    def loop_stopped(self, loop: Any) -> None:
+        """Record that a loop runs no more."""
+        record = self.live.get(id(loop))
+        if record is not None:
+            record.thread_id = 0
+
+    def loop_ending(self, loop: Any) -> None:
+        """Tell that `asyncio.run()` is about to cancel the tasks that are left."""
+        self._moments.fire("loop_ending", loop)
+
+    def loop_closing(self, loop: Any) -> None:
+        """Record that a loop is closed, and tell it once."""
+        record = self.loop_of(loop)
+        if record is None or record.closed_ns:
+            return
+        record.closed_ns = monotonic_ns()
+        record.thread_id = 0
+        self.closed += 1
+        self._moments.fire("loop_closing", loop)
+
+    def loop_error(self, loop: Any, context: dict[str, Any]) -> None:
+        """Tell that a loop's exception handler is called."""
+        self.errors += 1
+        record = self.loop_of(loop)
+        if record is not None:
+            record.errors += 1
+        self._moments.fire("loop_error", context)
+
+    def running(self) -> list[LoopRecord]:
+        """Return the records of loops that run now."""
+        return [record for record in list(self.live.values()) if record.thread_id]
+
+    def statistics(self) -> dict[str, int]:
+        """Return exact counts since the start."""
+        return {
+            "seen": self.seen,
+            "running": len(self.running()),
+            "closed": self.closed,
+            "errors": self.errors,
+            "blocked": self.blocked,
+        }

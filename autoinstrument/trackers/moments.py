@@ -1,0 +1,68 @@
+"""The moments at which detectors look at records, and what happens when one of them fails."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+MOMENTS: Final = (
+    "task_ended",  # record
+    "cancel_requested",  # task record, origin
+    "scope_entered",  # scope record
+    "scope_left",  # scope record, leaving task's record, frame
+    "scope_dropped",  # scope record: the object died while entered
+    "timeout_left",  # scope record, whether an exception passes, leaving task's record
+    "lock_waited",  # wait record: a task begins to wait
+    "lock_wait_ended",  # wait record
+    "lock_released",  # lock record, hold or None, releasing task's record, stack
+    "lock_acquired",  # hold
+    "generator_dropped",  # generator record, generator, how
+    "generator_thrown",  # generator record, task record, frame
+    "generator_busy",  # generator record, task record, frame
+    "gather_failed",  # gather record
+    "shield_left",  # shield record
+    "loop_error",  # context dictionary of the exception handler
+    "loop_ending",  # loop: asyncio.run() is about to cancel what is left
+    "loop_closing",  # loop: close() was called
+    "loop_mismatch",  # object bound to another loop, frame
+    "unawaited",  # coroutine, frame
+    "blocked",  # loop record, stack, started_ns, duration_ns, task record
+    "tick",  # monotonic ns
+    "exit",  # nothing
+)
+
+
+class Moments:
+    """Tells registered checks about facts; a check that fails is switched off, once and for all."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Start without checks; `say` puts one line on stderr."""
+        self._checks: dict[str, tuple[Callable[..., None], ...]] = dict.fromkeys(MOMENTS, ())
+        self._say = say
+        self._failed: set[str] = set()
+
+    def on(self, moment: str, check: Callable[..., None]) -> None:
+        """Add a check to a moment."""
+        self._checks[moment] += (check,)
+
+    def fire(self, moment: str, *facts: Any) -> None:
+        """Run the checks of a moment, in the thread in which it happens."""
+        for check in self._checks[moment]:
+            try:
+                check(*facts)
+            except Exception as exc:
+                self._checks[moment] = tuple(c for c in self._checks[moment] if c is not check)
+                self.failed(getattr(check, "__module__", "check").rsplit(".", 1)[-1], exc)
+
+    def failed(self, part: str, exc: BaseException) -> None:
+        """Say once that a part of ours failed and what that means."""
+        if part in self._failed:
+            return
+        self._failed.add(part)
+        step = exc.__traceback__
+        place = ""
+        while step is not None:
+            place = f" at {step.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{step.tb_lineno}"
+            step = step.tb_next
+        self._say(
+            f"{part} failed ({type(exc).__name__}: {exc}{place}) and is switched off; "
+            "the program is not affected"
+        )

@@ -1,0 +1,284 @@
+"""Tasks: one record each, from creation to the end, and who cancelled it."""
+
+import sys
+from asyncio import current_task
+from collections import deque
+from time import monotonic_ns
+from types import CodeType, FrameType
+from typing import Any
+
+from autoinstrument import stacks
+from autoinstrument.places import capture
+from autoinstrument.records import (
+    CANCELLED,
+    ENDED,
+    FAILED,
+    RETURNED,
+    CancelOrigin,
+    RawStack,
+    ScopeRecord,
+    TaskRecord,
+)
+from autoinstrument.trackers.moments import Moments
+
+_MOST_CANCELS = 8  # origins kept per task
+
+
+class TaskTracker:
+    """Owns the records of all tasks; live ones by identity, ended ones in a bounded queue."""
+
+    def __init__(self, moments: Moments, stack_depth: int = 8, keep: int = 20_000) -> None:
+        """Start empty.
+
+        Args:
+            moments: who is told when a task is created, cancelled or over.
+            stack_depth: frames kept of the place where a task is created.
+            keep: how many ended tasks are kept until somebody takes them.
+        """
+        self.live: dict[int, TaskRecord] = {}
+        self.finished: deque[TaskRecord] = deque(maxlen=keep)
+        self.cancelling: dict[int, TaskRecord] = {}
+        self.created = 0
+        self.ended = 0
+        self.cancelled = 0
+        self.failed = 0
+        self.dropped = 0
+        self.stack_depth = stack_depth
+        self.root_seen: Any = None  # called with the root code object of each new task
+        self.program_span: Any = None  # called for the program's own span, if it makes spans
+        self._moments = moments
+
+    # -- facts told by hooks ---------------------------------------------------------------
+
+    def task_created(self, task: Any, coro: Any, frame: FrameType | None) -> TaskRecord:
+        """Record a new task; `frame` is where it is created, in the creating task.
+
+        An eager task has run its first step by now, or is over already.
+        """
+        self.created += 1
+        key = id(task)
+        record = TaskRecord(task, self._gone)
+        code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
+        record.key = key
+        record.serial = self.created
+        record.code = code
+        record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
+        record.created_ns = monotonic_ns()
+        record.stack = capture(frame, self.stack_depth)
+        record.thread_id = 0
+        record.loop_id = 0
+        record.creator = 0
+        record.ended_ns = 0
+        record.end_is_exact = False
+        record.outcome = ""
+        record.error_type = ""
+        record.raised_at = ()
+        record.cancels = None
+        record.scopes = None
+        record.holds = None
+        record.wait = None
+        record.flags = 0
+        record.trace = None
+        record.name = _name_of(task, record.serial)
+        creator = self.current()
+        if creator is not None:
+            record.creator = creator.serial
+        early = self.live.get(key)
+        if early is not None and early() is task:
+            return early  # an eager task's first step was seen before its creation
+        self.live[key] = record
+        if code is not None and self.root_seen is not None:
+            self.root_seen(code)
+        return record
+
+    def current(self) -> TaskRecord | None:
+        """Return the record of the running task, made now for a task unknown so far."""
+        try:
+            task = current_task()
+        except RuntimeError:  # no loop runs in this thread
+            return None
+        return self.record_of(task) if task is not None else None
+
+    def record_of(self, task: Any) -> TaskRecord | None:
+        """Return a task's record; a task that was never seen gets one now."""
+        record = self.live.get(id(task))
+        if record is not None and record() is task:
+            return record
+        try:
+            return self._seen_late(task)
+        except TypeError:  # no weak references to this task class
+            return None
+
+    def _seen_late(self, task: Any) -> TaskRecord:
+        coro = task.get_coro() if hasattr(task, "get_coro") else None
+        record = TaskRecord(task, self._gone)
+        self.created += 1
+        record.key = id(task)
+        record.serial = self.created
+        record.code = getattr(coro, "cr_code", None)
+        record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
+        record.created_ns = monotonic_ns()
+        record.stack = ()
+        record.thread_id = record.loop_id = record.creator = record.ended_ns = record.flags = 0
+        record.end_is_exact = False
+        record.outcome = record.error_type = ""
+        record.raised_at = ()
+        record.cancels = record.scopes = record.holds = record.wait = record.trace = None
+        record.name = _name_of(task, record.serial)
+        self.live[record.key] = record
+        return record
+
+    def root_ended(
+        self, code: CodeType, outcome: str, error: BaseException | None = None
+    ) -> None:
+        """Record the exact end of the running task, when it is its root coroutine that ends."""
+        record = self.current()
+        if record is None or record.code is not code or record.ended_ns:
+            return
+        self.task_ended(record, outcome, error, exact=True)
+
+    def task_ended(
+        self,
+        record: TaskRecord,
+        outcome: str,
+        error: BaseException | None = None,
+        *,
+        exact: bool = False,
+    ) -> None:
+        """Record an end; called once a task, by whoever sees it first."""
+        record.ended_ns = monotonic_ns()
+        record.end_is_exact = exact
+        record.outcome = outcome
+        task = record()
+        if task is not None:
+            record.name = _name_of(task, record.serial, record.name)
+        if error is not None:
+            record.error_type = type(error).__qualname__
+            record.raised_at = _raising_places(error)
+        self.ended += 1
+        self.failed += outcome == FAILED
+        self.cancelled += outcome == CANCELLED
+        self._moments.fire("task_ended", record)
+
+    def _gone(self, record: TaskRecord) -> None:
+        """The task object died: the last moment at which its end can be recorded."""
+        try:
+            if self.live.get(record.key) is record:
+                del self.live[record.key]
+            self.cancelling.pop(record.serial, None)
+            if not record.ended_ns:
+                self.task_ended(record, record.outcome or ENDED)
+            if len(self.finished) == self.finished.maxlen:
+                self.dropped += 1
+            self.finished.append(record)
+        except Exception as exc:
+            self._moments.failed("task records", exc)
+
+    def cancel_requested(
+        self, task: Any, frame: FrameType | None, via: str, scope: ScopeRecord | None = None
+    ) -> None:
+        """Record that a cancellation is asked for; `frame` is where."""
+        record = self.record_of(task)
+        if record is None or record.ended:
+            return
+        by = self.current()
+        origin = CancelOrigin(
+            monotonic_ns(),
+            by.serial if by is not None else 0,
+            by.name if by is not None else "",
+            capture(frame, self.stack_depth),
+            stacks.parked(task),
+            via=via,
+            by_scope=scope,
+            waiter_id=id(stacks.awaited(task)),
+        )
+        self._add_cancel(record, origin)
+        self._propagate(task, origin)
+
+    def _propagate(self, task: Any, origin: CancelOrigin) -> None:
+        """Follow a cancellation through the tasks that are awaited directly."""
+        for _ in range(50):
+            task = stacks.awaited(task)
+            record = self.live.get(id(task)) if task is not None else None
+            if record is None or record() is not task:
+                return
+            self._add_cancel(
+                record,
+                CancelOrigin(
+                    origin.at_ns,
+                    origin.by_serial,
+                    origin.by_task,
+                    origin.stack,
+                    stacks.parked(task),
+                    via="propagated",
+                    by_scope=origin.by_scope,
+                    waiter_id=id(stacks.awaited(task)),
+                ),
+            )
+
+    def _add_cancel(self, record: TaskRecord, origin: CancelOrigin) -> None:
+        if record.cancels is None:
+            record.cancels = []
+        if len(record.cancels) >= _MOST_CANCELS:
+            del record.cancels[1]  # the first and the latest ones explain most
+        record.cancels.append(origin)
+        self.cancelling[record.serial] = record
+        self._moments.fire("cancel_requested", record, origin)
+
+    # -- questions -------------------------------------------------------------------------
+
+    def pending(self) -> list[TaskRecord]:
+        """Return the records of tasks that are not over."""
+        return [record for record in list(self.live.values()) if not record.ended]
+
+    def find(self, serial: int) -> TaskRecord | None:
+        """Return a live task's record by its number."""
+        for record in list(self.live.values()):
+            if record.serial == serial:
+                return record
+        return None
+
+    def statistics(self) -> dict[str, int]:
+        """Return exact counts since the start."""
+        return {
+            "created": self.created,
+            "ended": self.ended,
+            "active": len(self.live),
+            "cancelled": self.cancelled,
+            "failed": self.failed,
+        }
+
+
+def outcome_of(task: Any) -> tuple[str, BaseException | None]:
+    """Return how a finished task ended without marking its exception as retrieved."""
+    if task.cancelled():
+        return CANCELLED, None
+    error = getattr(task, "_exception", None)
+    return (FAILED, error) if error is not None else (RETURNED, None)
+
+
+def _name_of(task: Any, serial: int, fallback: str = "") -> str:
+    try:
+        name = task.get_name()
+    except Exception:  # a task factory may return anything
+        return fallback or f"task {serial}"
+    return name if isinstance(name, str) else fallback or f"task {serial}"
+
+
+def _raising_places(error: BaseException) -> RawStack:
+    """Return the places of a traceback, innermost first."""
+    found = []
+    step = error.__traceback__
+    while step is not None and len(found) < 100:
+        found.append((step.tb_frame.f_code, step.tb_lasti))
+        step = step.tb_next
+    found.reverse()
+    return tuple(found)
+
+
+def caller(skip: int) -> FrameType | None:
+    """Return a frame `skip` levels above the caller, or None."""
+    try:
+        return sys._getframe(skip + 1)
+    except ValueError:
+        return None
