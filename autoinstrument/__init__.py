@@ -4,4 +4,39 @@ Importing this package costs nothing: every public name is looked up on first us
 nothing is patched before `install()` or `ASYNCSCOPE_ENABLE=1`.
 """
 
+# Not `typing.TYPE_CHECKING`: start-up code imports this package, and `typing` is dear.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from autoinstrument.agent import install as install
+    from autoinstrument.agent import status as status
+    from autoinstrument.agent import uninstall as uninstall
+    from autoinstrument.trackers.scopes import CancelScopeTracker as CancelScopeTracker
+    from autoinstrument.trackers.tasks import AsyncTaskTracker as AsyncTaskTracker
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "AsyncTaskTracker": "trackers.tasks",
+    "CancelScopeTracker": "trackers.scopes",
+    "install": "agent",
+    "status": "agent",
+    "uninstall": "agent",
+}
+"""Public name to the module, inside this package, that defines it."""
+
+__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - a list, as `dir()` wants it
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - only for those who use a name
+
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value  # the next look-up does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

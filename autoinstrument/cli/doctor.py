@@ -1,0 +1,14 @@
+"""`asyncscope doctor`."""
+
+import argparse
+
+SUMMARY = "doctor"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take no arguments."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do nothing yet."""
+    return 2
