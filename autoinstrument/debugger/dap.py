@@ -27,6 +27,7 @@ JsonObject = dict[str, object]
 
 MAX_HEADER_BYTES: Final = 8 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+MAX_FORGOTTEN: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ class DapConnection:
         if command is None:
             return
         self._forgotten[seq] = command
-        while len(self._forgotten) > 256:
+        while len(self._forgotten) > MAX_FORGOTTEN:
             del self._forgotten[next(iter(self._forgotten))]
 
     def receive(self, data: bytes) -> list[Message]:

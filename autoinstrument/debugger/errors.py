@@ -1,3 +1,4 @@
+# ruff: noqa: N818  (these names say a state or an outcome; the base class says that it is an error)
 """What can go wrong between a debugger and the debugged process, as types.
 
 Everything raised on purpose by `autoinstrument.debugger` is a `DebuggerError`.

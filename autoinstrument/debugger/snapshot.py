@@ -1,0 +1,116 @@
+"""Runs *inside the debugged process*: list the asyncio tasks and where they are parked.
+
+The client sends this file's text after that of `pydevd_fixes.py` (see `remote_code.py`), so that it
+works in processes that have no asyncscope. It changes nothing there and keeps nothing.
+Runs on the debugger's thread while all others are suspended or, without a stop, while they run: a
+task may move on meanwhile, so every look is guarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from typing import Any
+
+from autoinstrument.debugger.pydevd_fixes import all_tasks, frames_of
+
+
+def current_tasks(tasks: list[Any]) -> dict[int, int]:
+    """Return, by a task's id, the identifier of the thread that is executing it."""
+    found = {}
+    loops = {id(task.get_loop()): task.get_loop() for task in tasks}
+    for loop in loops.values():
+        try:
+            task = asyncio.current_task(loop)
+        except RuntimeError:
+            continue
+        if task is not None:
+            found[id(task)] = getattr(loop, "_thread_id", None) or threading.get_ident()
+    return found
+
+
+def places_of(awaitable: Any) -> list[dict[str, Any]]:
+    """Return the lines of a chain of awaitables, outermost first."""
+    return [
+        {
+            "file": frame.f_code.co_filename,
+            "line": frame.f_lineno or 0,
+            "function": frame.f_code.co_qualname,
+        }
+        for frame in frames_of(awaitable)
+    ]
+
+
+def waits_for(task: Any) -> Any:
+    """Return the future that the task waits for, if that can be seen."""
+    return getattr(task, "_fut_waiter", None)
+
+
+def awaiters(task: Any, tasks: list[Any]) -> list[Any]:
+    """Return the tasks that wait for this one: directly, by gather, wait or a task group."""
+    waiting = {id(waits_for(other)): other for other in tasks if waits_for(other) is not None}
+    found = {}
+    if id(task) in waiting:
+        found[id(waiting[id(task)])] = waiting[id(task)]
+    for other in tasks:
+        children = getattr(waits_for(other), "_children", None)
+        if children is not None and any(child is task for child in children):
+            found[id(other)] = other
+    for callback in getattr(task, "_callbacks", None) or ():
+        for thing in _reachable(callback[0] if isinstance(callback, tuple) else callback):
+            parent = getattr(thing, "_parent_task", None)
+            if parent is not None and parent is not task:
+                found[id(parent)] = parent
+            elif id(thing) in waiting:
+                found[id(waiting[id(thing)])] = waiting[id(thing)]
+    found.pop(id(task), None)
+    return list(found.values())
+
+
+def _reachable(callback: Any) -> list[Any]:
+    found = [getattr(callback, "__self__", None), *getattr(callback, "args", ())]
+    for cell in getattr(callback, "__closure__", None) or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:
+            continue
+    return [thing for thing in found if thing is not None]
+
+
+def describe(task: Any, tasks: list[Any], running: dict[int, int]) -> dict[str, Any]:
+    """Return one task as plain data."""
+    waiter = waits_for(task)
+    coroutine = task.get_coro()
+    return {
+        "id": id(task),
+        "name": task.get_name(),
+        "coroutine": getattr(coroutine, "__qualname__", type(coroutine).__name__),
+        "running_in_thread": running.get(id(task)),
+        "cancelling": task.cancelling() if hasattr(task, "cancelling") else 0,
+        "waits_for": type(waiter).__name__ if waiter is not None else "",
+        "frames": places_of(coroutine),
+        "awaited_by": [id(other) for other in awaiters(task, tasks)],
+    }
+
+
+def tasks_as_json() -> str:
+    """Return all tasks as JSON."""
+    tasks = all_tasks()
+    running = current_tasks(tasks)
+    found = []
+    for task in tasks:
+        try:
+            found.append(describe(task, tasks, running))
+        except Exception as exc:  # noqa: BLE001  (a foreign Task class may lack anything)
+            found.append({"id": id(task), "name": type(task).__name__, "error": str(exc)})
+    return json.dumps({"tasks": found})
+
+
+def current_task_id() -> int:
+    """Return the id of the task that this thread is executing, 0 without one."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return 0
+    return id(task) if task is not None else 0
