@@ -9,6 +9,7 @@ a file and a line only when somebody reads it (`autoinstrument.places`).
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic_ns
 from types import CodeType
 from typing import Any, Final
 
@@ -242,6 +243,38 @@ class WaitRecord:
         self.ended_ns = 0
         self.how = ""  # "resolved" or "broken off"
         self.after = 0  # how often the lock changed hands while this wait lasted
+
+
+class GatherRecord:
+    """A gather that has failed while children were running."""
+
+    __slots__ = ("at_ns", "caller", "error", "left", "stack")
+
+    def __init__(
+        self, caller: TaskRecord | None, stack: RawStack, error: str, left: list[TaskRecord]
+    ) -> None:
+        """Keep who called gather where, and which children were left running."""
+        self.caller = caller
+        self.stack = stack
+        self.error = error
+        self.left = left
+        self.at_ns = monotonic_ns()
+
+
+class ShieldRecord:
+    """A shield whose waiter was cancelled while the shielded task was running."""
+
+    __slots__ = ("at_ns", "caller", "inner", "made_here", "stack")
+
+    def __init__(
+        self, caller: TaskRecord | None, stack: RawStack, inner: TaskRecord, *, made_here: bool
+    ) -> None:
+        """Keep the shield; `made_here` says that shield() itself made the inner task."""
+        self.caller = caller
+        self.stack = stack
+        self.inner = inner
+        self.made_here = made_here
+        self.at_ns = monotonic_ns()
 
 
 class GeneratorRecord(weakref.ref[Any]):

@@ -1,20 +1,21 @@
 """Who cancels whom: calls of `Task.cancel`, which is compiled and cannot be woven.
 
 Python 3.12 and newer: `sys.monitoring` CALL events, only in code objects that mention
-`cancel`; every code object is looked at once, when it starts for the first time.
+`cancel` (or close asynchronous generators); every code object is looked at once, when it starts for the first time.
 Python 3.11: `asyncio.Task` is replaced by a subclass of the same name that overrides
 `cancel` alone; `type(task) is asyncio.Task` stays true.
 """
 
 import asyncio.tasks
 import sys
-from types import CodeType, FrameType
+from types import AsyncGeneratorType, CodeType, FrameType, ModuleType
 from typing import Any
 
 from autoinstrument import env
 from autoinstrument.hooks import monitoring
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.records import ScopeRecord
+from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
 
@@ -31,11 +32,17 @@ _VIA = {
 }
 
 
+_WATCHED = frozenset({"cancel", "aclose", "athrow", "asend", "anext", "__anext__"})
+
+
 class CancelObserver:
     """Turns a call of `Task.cancel` into a fact for the task tracker."""
 
-    def __init__(self, tasks: TaskTracker, scopes: ScopeTracker, failed: Any) -> None:
+    def __init__(
+        self, tasks: TaskTracker, scopes: ScopeTracker, moments: Moments, failed: Any
+    ) -> None:
         """Keep the trackers."""
+        self._moments = moments
         self._tasks = tasks
         self._scopes = scopes
         self._failed = failed
@@ -48,6 +55,16 @@ class CancelObserver:
         try:
             via = _VIA.get(frame.f_code.co_qualname, "task.cancel")
             self._tasks.cancel_requested(task, frame, via, self._scope_of(frame, via))
+        except Exception as exc:
+            self._on = False
+            self._failed("cancellation origins", exc)
+
+    def generator_called(self, generator: Any, method: str, frame: FrameType) -> None:
+        """`aclose()` or the like of an asynchronous generator is called in `frame`."""
+        if not self._on:
+            return
+        try:
+            self._moments.fire("generator_called", generator, method, self._tasks.current(), frame)
         except Exception as exc:
             self._on = False
             self._failed("cancellation origins", exc)
@@ -66,9 +83,11 @@ class CancelObserver:
         return record
 
 
-def install(patches: Patches, tasks: TaskTracker, scopes: ScopeTracker, failed: Any) -> None:
+def install(
+    patches: Patches, tasks: TaskTracker, scopes: ScopeTracker, moments: Moments, failed: Any
+) -> None:
     """Observe `Task.cancel` in the way of this Python version."""
-    observer = CancelObserver(tasks, scopes, failed)
+    observer = CancelObserver(tasks, scopes, moments, failed)
     if env.HAS_MONITORING:
         _observe_calls(patches, observer)
     else:
@@ -77,18 +96,20 @@ def install(patches: Patches, tasks: TaskTracker, scopes: ScopeTracker, failed: 
 
 def _observe_calls(patches: Patches, observer: CancelObserver) -> None:
     def called(code: CodeType, offset: int, function: Any, first: Any) -> Any:
-        if getattr(function, "__name__", "") != "cancel":
+        name = getattr(function, "__name__", "")
+        if name not in _WATCHED:
             return sys.monitoring.DISABLE
         owner = getattr(function, "__self__", None)
-        task = owner if owner is not None and not isinstance(owner, type) else first
-        if task is None or task is sys.monitoring.MISSING:
-            return None
-        if isinstance(task, asyncio.tasks.Task):
-            observer.cancelled(task, sys._getframe(1))
+        target = first if owner is None or isinstance(owner, type | ModuleType) else owner
+        if name == "cancel":
+            if isinstance(target, asyncio.tasks.Task):
+                observer.cancelled(target, sys._getframe(1))
+        elif isinstance(target, AsyncGeneratorType):
+            observer.generator_called(target, name, sys._getframe(1))
         return None
 
     def started(code: CodeType, offset: int) -> Any:
-        if "cancel" in code.co_names:
+        if not _WATCHED.isdisjoint(code.co_names):
             monitoring.watch_calls(code)
         return sys.monitoring.DISABLE
 
@@ -112,10 +133,7 @@ def _replace_task_class(patches: Patches, observer: CancelObserver) -> None:
             observer.cancelled(self, sys._getframe(1))
             return bool(cancel(self, msg))
 
-    for name in ("__doc__", "__text_signature__"):
-        value = getattr(compiled, name, None)
-        if value is not None:
-            setattr(Task, name, value)
+    Task.__doc__ = compiled.__doc__
     Task.__module__ = compiled.__module__
     Task.__qualname__ = "Task"
     Task.cancel.__qualname__ = "Task.cancel"

@@ -1,9 +1,8 @@
 """The agent's one tool of `sys.monitoring` (PEP 669); nothing happens here before Python 3.12.
 
 Events are local to code objects where the interpreter allows it: calls in functions that
-mention `cancel`, and the return of the root coroutine of each task. PY_UNWIND and PY_THROW
-can only be had for all code before Python 3.15; they fire when a frame is left by an
-exception, which is rare.
+mention `cancel`, and the return of the root coroutine of each task. PY_UNWIND can
+only be had for all code before Python 3.15; it fires when a frame is left by an exception.
 """
 
 import sys
@@ -58,17 +57,15 @@ def watch_calls(code: CodeType) -> None:
 def observe_ends(
     returned: Callable[[CodeType, int, Any], Any],
     unwound: Callable[[CodeType, int, BaseException], Any],
-    thrown: Callable[[CodeType, int, BaseException], Any],
 ) -> bool:
-    """Observe returns of watched code, and frames left or entered by an exception."""
+    """Observe returns of watched code, and frames left by an exception."""
     number = tool()
     if number is None:
         return False
     events = sys.monitoring.events
     sys.monitoring.register_callback(number, events.PY_RETURN, returned)
     sys.monitoring.register_callback(number, events.PY_UNWIND, unwound)
-    sys.monitoring.register_callback(number, events.PY_THROW, thrown)
-    _enable(events.PY_UNWIND | events.PY_THROW)
+    _enable(events.PY_UNWIND)
     return True
 
 

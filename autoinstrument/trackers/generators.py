@@ -84,12 +84,6 @@ class GeneratorTracker:
         self.abandoned += 1
         self._moments.fire("generator_dropped", record, generator, how)
 
-    def frame_thrown(self, frame: FrameType, task: TaskRecord | None) -> None:
-        """Tell that an exception is thrown into a generator by a task (Python 3.12 and newer)."""
-        record = self.by_frame(frame)
-        if record is not None:
-            self._moments.fire("generator_thrown", record, task, frame)
-
     def statistics(self) -> dict[str, int]:
         """Return exact counts since the start."""
         return {

@@ -15,16 +15,18 @@ MOMENTS: Final = (
     "lock_released",  # lock record, hold or None, releasing task's record, stack
     "lock_acquired",  # hold
     "generator_dropped",  # generator record, generator, how
-    "generator_thrown",  # generator record, task record, frame
-    "generator_busy",  # generator record, task record, frame
+    "scope_spinning",  # scope record
+    "generator_called",  # generator, method name, calling task's record, frame
+    "detach_failed",  # frame
     "gather_failed",  # gather record
     "shield_left",  # shield record
     "loop_error",  # context dictionary of the exception handler
     "loop_ending",  # loop: asyncio.run() is about to cancel what is left
     "loop_closing",  # loop: close() was called
     "loop_mismatch",  # object bound to another loop, frame
+    "foreign_future",  # task record, error
     "unawaited",  # coroutine, frame
-    "blocked",  # loop record, stack, started_ns, duration_ns, task record
+    "blocked",  # loop record, stack, duration_ns, task record
     "tick",  # monotonic ns
     "exit",  # nothing
 )

@@ -12,6 +12,8 @@ from autoinstrument.stacks import ASYNC_GENERATOR
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker
 
+_SPIN = 500  # attempts to deliver one cancellation; a healthy task needs a handful
+
 
 class ScopeTracker:
     """Owns the records of open scopes, by identity, and of those that were left."""
@@ -28,6 +30,7 @@ class ScopeTracker:
         self.expired = 0
         self.dropped = 0
         self.stack_depth = stack_depth
+        self._refused: dict[int, ScopeRecord] = {}  # left irregularly; they may cancel yet
         self._watches: dict[int, weakref.ref[Any]] = {}
         self._moments = moments
         self._tasks = tasks
@@ -59,6 +62,7 @@ class ScopeTracker:
             self._watches.pop(record.key, None)
             if self.open.get(record.key) is record:
                 del self.open[record.key]
+                _unlist(record)
                 self._moments.fire("scope_dropped", record)
 
         try:
@@ -85,17 +89,15 @@ class ScopeTracker:
         record.left_by = task.serial if task is not None else 0
         self.left += 1
         owner = record.owner
-        regular = owner is task and (
-            owner is None or (owner.scopes is not None and owner.scopes[-1:] == [record])
-        )
-        if not regular:
+        if owner is task and owner is not None and owner.scopes and owner.scopes[-1] is record:
+            owner.scopes.pop()
+        else:
             record.left_stack = capture(frame, 40)
+            if len(self._refused) > 256:
+                self._refused.clear()
+            self._refused[key] = record
             self._moments.fire("scope_left", record, task, frame)
-        if owner is not None and owner.scopes:
-            if owner.scopes[-1] is record:
-                owner.scopes.pop()
-            elif record in owner.scopes:
-                owner.scopes.remove(record)
+            _unlist(record)
         record.parent = None
         if len(self.finished) == self.finished.maxlen:
             self.dropped += 1
@@ -128,12 +130,14 @@ class ScopeTracker:
 
     def delivered(self, scope: Any) -> None:
         """Count one attempt of a cancelled scope to deliver its cancellation."""
-        record = self.open.get(id(scope))
+        record = self.open.get(id(scope)) or self._refused.get(id(scope))
         if record is None:
             return
         if not record.deliveries:
             record.spin_since_ns = monotonic_ns()
         record.deliveries += 1
+        if record.deliveries == _SPIN:
+            self._moments.fire("scope_spinning", record)
 
     def statistics(self) -> dict[str, int]:
         """Return exact counts since the start."""
@@ -144,6 +148,12 @@ class ScopeTracker:
             "cancelled": self.cancelled,
             "expired": self.expired,
         }
+
+
+def _unlist(record: ScopeRecord) -> None:
+    owner = record.owner
+    if owner is not None and owner.scopes and record in owner.scopes:
+        owner.scopes.remove(record)
 
 
 def opened_inside_generator(record: ScopeRecord) -> bool:

@@ -225,6 +225,20 @@ class TaskTracker:
         self.cancelling[record.serial] = record
         self._moments.fire("cancel_requested", record, origin)
 
+    def lately(self, task: Any) -> TaskRecord | None:
+        """Return the record of a task that is alive or has just died.
+
+        The collector clears weak references before a task's own last words are said.
+        """
+        key = id(task)
+        record = self.live.get(key)
+        if record is not None:
+            return record
+        for ended in reversed(list(self.finished)[-500:]):
+            if ended.key == key:
+                return ended
+        return None
+
     # -- questions -------------------------------------------------------------------------
 
     def pending(self) -> list[TaskRecord]:

@@ -1,0 +1,315 @@
+"""The one place where the parts meet: settings, trackers, hooks, detectors and sinks."""
+
+import atexit
+import os
+import sys
+import time
+from types import ModuleType
+from typing import Any
+
+from autoinstrument import env
+from autoinstrument.config.load import load
+from autoinstrument.config.schema import Settings
+from autoinstrument.findings import (
+    KINDS,
+    FindingStore,
+    read_baseline,
+    select,
+    unknown_kinds,
+)
+
+_current: list["Agent"] = []
+
+
+def say(line: str) -> None:
+    """Put one line on stderr; a closed stderr is no reason to fail."""
+    if _current and _current[0].settings.quiet:
+        return
+    try:
+        sys.stderr.write(f"asyncscope: {line}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+class Agent:
+    """Watches one process from `install()` on."""
+
+    def __init__(self, settings: Settings, problems: list[str]) -> None:
+        """Make trackers and attach detectors; nothing is patched yet."""
+        from autoinstrument.detectors import attach_all
+        from autoinstrument.hooks.patching import Patches
+        from autoinstrument.trackers.moments import Moments
+        from autoinstrument.watch import Watch
+        from autoinstrument.world import World
+
+        self.settings = settings
+        self.started = time.time()
+        self.pid = os.getpid()
+        self._problems = problems
+        kinds, problem = select(settings.detect)
+        baseline: frozenset[str] = frozenset()
+        trouble = ""
+        if settings.baseline:
+            baseline, trouble = read_baseline(settings.baseline)
+        self._problems += [line for line in (problem, trouble, self._wrong_fail_on()) if line]
+        self.moments = Moments(say)
+        self.findings = FindingStore(kinds, baseline)
+        self.world = World(settings, self.moments, self.findings)
+        attach_all(self.world, kinds)
+        self.patches = Patches(say)
+        self.watch = Watch(self.world, self.moments.failed)
+        self._finished = False
+
+    def _wrong_fail_on(self) -> str:
+        names = [name.strip() for name in self.settings.fail_on.split(",")]
+        wrong = [name for name in names if name and name != "any" and name not in KINDS]
+        return unknown_kinds("ASYNCSCOPE_FAIL_ON", wrong)
+
+    def install(self) -> None:
+        """Put all hooks in place."""
+        from autoinstrument.hooks import (
+            asyncio_cancel,
+            asyncio_combinators,
+            asyncio_generators,
+            asyncio_locks,
+            asyncio_loops,
+            asyncio_scopes,
+            asyncio_tasks,
+            contexts,
+            task_ends,
+        )
+
+        world, patches, failed = self.world, self.patches, self.moments.failed
+        asyncio_tasks.install(patches, world.tasks, failed)
+        asyncio_scopes.install(patches, world.scopes, world.tasks, self.moments, failed)
+        asyncio_locks.install(patches, world.resources, self.moments, failed)
+        generators = asyncio_generators.install(patches, world.generators, failed)
+        loops = asyncio_loops.install(patches, world.loops, self.moments, failed)
+        shields = asyncio_combinators.install(patches, world.tasks, self.moments, failed)
+        world.inner_of_shield = shields.inner
+        asyncio_cancel.install(patches, world.tasks, world.scopes, self.moments, failed)
+        contexts.install(patches, world.tasks, self.moments, failed)
+        task_ends.install(patches, world.tasks, failed)
+        world.loops.first_run = self.watch.start
+        self._install_late((generators, loops))
+        for problem in self._problems:
+            say(problem)
+        self._problems.clear()
+
+    def _install_late(self, ports: Any) -> None:
+        """Hook libraries when the program imports them."""
+        from autoinstrument.hooks import anyio_locks, anyio_scopes, uvloop_loops
+
+        world, patches, failed = self.world, self.patches, self.moments.failed
+
+        def anyio_backend(module: ModuleType) -> None:
+            anyio_scopes.install(patches, module, world.scopes, failed)
+            anyio_locks.install(patches, module, world.resources, self.moments, failed)
+
+        def uvloop(module: ModuleType) -> None:
+            uvloop_loops.install(patches, module, world.tasks, world.loops, ports)
+
+        patches.when_imported("anyio._backends._asyncio", anyio_backend)
+        patches.when_imported("uvloop", uvloop)
+
+    def uninstall(self) -> None:
+        """Restore every attribute and end the thread."""
+        self.watch.stop()
+        self.patches.undo()
+
+    def finish(self) -> None:
+        """At exit: last checks, report, summary, exit status. Runs once, on the calling thread."""
+        if self._finished or self.pid != os.getpid():
+            return
+        self._finished = True
+        self.watch.stop()
+        self.moments.fire("exit")
+        statistics = self.world.statistics()
+        findings = self.findings.all()
+        ended = time.time()
+        notes = self._write_files(findings, statistics, ended)
+        self._print(findings, statistics, ended - self.started, notes)
+        self._exit_status(findings)
+
+    def _write_files(self, findings: Any, statistics: Any, ended: float) -> list[str]:
+        from autoinstrument.export import report
+
+        notes = []
+        if self.settings.report:
+            path = self._own_path(self.settings.report)
+            document = report.report(findings, statistics, self.started, ended)
+            problem = report.write(path, document)
+            notes.append(f"the report {problem}" if problem else f"report written to {path}")
+        if self.settings.stats_file:
+            tasks = statistics["tasks"]
+            counters = {
+                "events": sum(sum(group.values()) for group in statistics.values()),
+                "create": tasks["created"],
+                "done": tasks["ended"],
+                **{f"{group}_{name}": count for group, counts in statistics.items()
+                   for name, count in counts.items()},
+            }
+            problem = report.write(self._own_path(self.settings.stats_file), counters)
+            if problem:
+                notes.append(f"the counters {problem}")
+        return notes
+
+    def _own_path(self, path: str) -> str:
+        """Return the path, with the pid in it for processes below the first one."""
+        owner = os.environ.get("ASYNCSCOPE_ROOT_PID")
+        return path if owner == str(os.getpid()) else f"{path}.{os.getpid()}.json"
+
+    def _print(
+        self, findings: Any, statistics: Any, seconds: float, notes: list[str]
+    ) -> None:
+        from autoinstrument.export import console
+
+        if self.settings.quiet or not (findings or notes or statistics["loops"]["seen"]):
+            return
+        try:
+            colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+            sys.stderr.write(
+                console.summary(findings, statistics, seconds, colours=colours, notes=notes)
+            )
+            sys.stderr.flush()
+        except (OSError, ValueError, AttributeError):
+            return
+
+    def _exit_status(self, findings: Any) -> None:
+        """Turn exit status 0 into 3 where `ASYNCSCOPE_FAIL_ON` asks for it."""
+        wanted = {name.strip() for name in self.settings.fail_on.split(",") if name.strip()}
+        hit = [item.kind for item in findings if item.kind in wanted or "any" in wanted]
+        if not hit or _failed_already():
+            return
+        say(f"exit status 3 because of {hit[0]} (ASYNCSCOPE_FAIL_ON)")
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError, AttributeError):
+                continue
+        os._exit(3)
+
+    # -- fork ------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """End the thread: a process with threads must not fork, and Python 3.12 warns."""
+        self.watch.stop()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on watching."""
+        if self.world.loops.running():
+            self.watch.start()
+
+    def after_fork_in_child(self) -> None:
+        """Start anew: what the parent found is the parent's to report."""
+        self.watch.forget_thread()
+        self.pid = os.getpid()
+        self.started = time.time()
+        self._finished = False
+        self.findings.reset()
+        if self.world.loops.running():
+            self.watch.start()
+        _register_child_exit(self)
+
+
+_exit_code: list[Any] = []
+
+
+def _failed_already() -> bool:
+    """Whether the process ends with another status than 0 anyway."""
+    if getattr(sys, "last_value", None) is not None or getattr(sys, "last_exc", None) is not None:
+        return True
+    return bool(_exit_code and _exit_code[-1] not in {None, 0})
+
+
+def _note_exit_codes() -> None:
+    """Remember what `sys.exit` is given; only where `ASYNCSCOPE_FAIL_ON` is set."""
+    original = sys.exit
+
+    def exit(status: Any = None, /) -> None:
+        _exit_code.append(status)
+        original(status)
+
+    sys.exit = exit
+
+
+def _register_child_exit(agent: Agent) -> None:
+    """Finish in a forked multiprocessing child, which runs no atexit functions."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, agent.finish, exitpriority=0)
+
+
+def asyncio_imported(module: ModuleType) -> None:
+    """Start watching: called once by the start-up code when the program imports asyncio."""
+    install()
+
+
+def install() -> "Agent | None":
+    """Install the agent in this process and return it; a second call returns the same one.
+
+    Settings come from the environment (see docs/configuration.md). Returns None where the
+    interpreter is not CPython.
+    """
+    if _current:
+        return _current[0]
+    if env.IMPLEMENTATION != "cpython":
+        say(f"works with CPython only, not {env.IMPLEMENTATION}; the program runs unwatched")
+        return None
+    settings, problems = load(os.environ)
+    os.environ.setdefault("ASYNCSCOPE_ROOT_PID", str(os.getpid()))
+    agent = Agent(settings, problems)
+    _current.append(agent)
+    agent.install()
+    atexit.register(agent.finish)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+    )
+    if settings.fail_on:
+        _note_exit_codes()
+    return agent
+
+
+def _before_fork() -> None:
+    if _current:
+        _current[0].before_fork()
+
+
+def _after_in_parent() -> None:
+    if _current:
+        _current[0].after_fork_in_parent()
+
+
+def _after_in_child() -> None:
+    if _current:
+        _current[0].after_fork_in_child()
+
+
+def uninstall() -> None:
+    """Take the agent out of this process; every patched attribute is restored."""
+    if _current:
+        agent = _current.pop()
+        atexit.unregister(agent.finish)
+        agent.uninstall()
+
+
+def current() -> "Agent | None":
+    """Return the agent of this process, or None."""
+    return _current[0] if _current else None
+
+
+def status() -> dict[str, Any]:
+    """Return what is installed and the state of each hook, for `asyncscope doctor`."""
+    agent = current()
+    hooks = [] if agent is None else agent.patches.states
+    return {
+        "installed": agent is not None,
+        "python": sys.version.split()[0],
+        "hooks": [
+            {"name": hook.name, "target": hook.target, "state": hook.state, "detail": hook.detail}
+            for hook in hooks
+        ],
+        "facts": env.facts(),
+    }

@@ -1,0 +1,50 @@
+"""What the two cancellation detectors share: which requests are still open, and what became of them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoinstrument import stacks
+from autoinstrument.places import is_user_file
+from autoinstrument.records import CancelOrigin, RawStack, TaskRecord
+
+_WAITS_BY_AGREEMENT = {
+    "TaskGroup.__aexit__",
+    "TaskGroup._aexit",
+    "gather",
+    "_cancel_and_wait",
+}
+
+
+@dataclass(slots=True)
+class OpenCancel:
+    """A cancellation that was requested and has not ended its task yet."""
+
+    record: TaskRecord
+    origin: CancelOrigin
+    seen_at: list[RawStack] = field(default_factory=list)
+
+
+def cancelling_count(task: Any) -> int:
+    """Return how many cancellation requests a task has not taken back; 0 when it cannot tell."""
+    try:
+        return int(task.cancelling())
+    except Exception:  # a task factory may return anything
+        return 0
+
+
+def moved_on(task: Any, origin: CancelOrigin) -> bool:
+    """Whether the cancellation was delivered: the task waits for something else by now."""
+    if getattr(task, "_must_cancel", False):
+        return False
+    waiter = stacks.awaited(task)
+    return waiter is None or id(waiter) != origin.waiter_id
+
+
+def waits_by_agreement(stack: RawStack) -> bool:
+    """Whether a parked task stands in library code that absorbs a cancellation on purpose."""
+    for code, _ in stack:
+        if is_user_file(code.co_filename):
+            return False
+        if code.co_qualname in _WAITS_BY_AGREEMENT:
+            return True
+    return False

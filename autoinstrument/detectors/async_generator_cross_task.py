@@ -1,0 +1,118 @@
+"""A generator is used by a task while another is inside, or closed by a task it is not bound to."""
+
+from contextvars import Token
+from types import FrameType
+from typing import Any, Final
+
+from autoinstrument.detectors._tools import (
+    at,
+    frame_line,
+    frame_place,
+    named_task,
+    related,
+    shown,
+    task_text,
+)
+from autoinstrument.places import capture
+from autoinstrument.records import Finding, GeneratorRecord, RawStack, TaskRecord
+from autoinstrument.stacks import generator_frames
+from autoinstrument.world import World
+
+KIND: Final = "async_generator_cross_task"
+
+
+def attach(world: World) -> None:
+    """Look at each explicit step or close of a generator, inside the call."""
+    checks = _Checks(world)
+    world.moments.on("generator_called", checks.called)
+    world.moments.on("detach_failed", checks.detach_failed)
+
+
+class _Checks:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def called(
+        self, generator: Any, method: str, task: TaskRecord | None, frame: FrameType
+    ) -> None:
+        record = self._world.generators.record_of(generator)
+        if record is None or task is None or record.owner is None:
+            return
+        if generator.ag_running:
+            inside = self._inside(generator, task)
+            if inside is not None:
+                why = (
+                    f"{task_text(inside)} was inside it, suspended"
+                    f"{at(frame_line(generator.ag_frame)) if generator.ag_frame else ''}"
+                )
+                self._report(record, task, capture(frame, 16), method, why, busy=True)
+        elif record.owner is not task and method in {"aclose", "athrow"}:
+            bound = self._bound(generator)
+            if bound:
+                self._report(record, task, capture(frame, 16), method, bound, busy=False)
+
+    def _inside(self, generator: Any, task: TaskRecord) -> TaskRecord | None:
+        """Return the task that is suspended inside a running generator."""
+        from autoinstrument.stacks import suspended_generators
+
+        for record in self._world.tasks.pending():
+            other = record()
+            if other is None or record is task:
+                continue
+            if any(step is generator for step in suspended_generators(other)):
+                return record
+        return None
+
+    def _bound(self, generator: Any) -> str:
+        """Return what ties a suspended generator to its task, or ""."""
+        frame = generator.ag_frame
+        if frame is None:
+            return ""
+        if any(isinstance(value, Token) for value in frame.f_locals.values()):
+            return "it keeps a context variable token, which is valid in its own context only"
+        code = frame.f_code
+        for scope in list(self._world.scopes.open.values()):
+            if any(raw[0] is code for raw in scope.stack):
+                return f"it holds a scope entered{at(frame_place(scope.stack))}"
+        return ""
+
+    def detach_failed(self, frame: FrameType) -> None:
+        """A context token was refused; was it a generator that carried it?"""
+        task = self._world.tasks.current()
+        for step in generator_frames(frame):
+            record = self._world.generators.by_frame(step)
+            if record is None or task is None or record.owner is task:
+                continue
+            why = "it keeps a context token, which was refused in the other task's context"
+            stack = capture(step.f_back, 16) or capture(frame, 16)
+            self._report(record, task, stack, "aclose", why, busy=False)
+            return
+
+    def _report(
+        self,
+        record: GeneratorRecord,
+        task: TaskRecord,
+        stack: RawStack,
+        method: str,
+        why: str,
+        *,
+        busy: bool,
+    ) -> None:
+        location = frame_place(stack)
+        started = frame_place(record.stack)
+        verb = "stepped" if method in {"anext", "__anext__", "asend"} else "closed"
+        message = (
+            f"The asynchronous generator {record.qualname}(), started{at(started)} by "
+            f"{named_task(record.owner_name)}, was {verb} by {task_text(task)}{at(location)} "
+            f"although {why}."
+        )
+        remedy = (
+            "Let one task iterate and close the generator; cancel and await that task before "
+            "anybody else closes it."
+            if busy
+            else "Iterate and close it in one task (`async with contextlib.aclosing(...)`), or keep "
+            "context variables and scopes out of the generator."
+        )
+        finding = Finding(KIND, message, remedy, location, task=task.name, stack=shown(stack))
+        finding.related = related("generator started", started, record.owner_name)
+        self._world.report(finding)

@@ -1,0 +1,60 @@
+"""A started asynchronous generator is dropped, or still suspended when its loop shuts down."""
+
+from typing import Any, Final
+
+from autoinstrument.detectors._tools import at, frame_line, frame_place, named_task, related, shown
+from autoinstrument.places import is_user_file, resolve
+from autoinstrument.records import Finding, GeneratorRecord, Place
+from autoinstrument.world import World
+
+KIND: Final = "async_generator_not_closed"
+
+
+def attach(world: World) -> None:
+    """Look when the collector or the loop's shutdown has to close a generator."""
+
+    def generator_dropped(record: GeneratorRecord, generator: Any, how: str) -> None:
+        frame = generator.ag_frame
+        suspended = frame_line(frame) if frame is not None else None
+        location = _location(record, suspended)
+        if location is not None:
+            world.report(_finding(record, location, suspended, how))
+
+    world.moments.on("generator_dropped", generator_dropped)
+
+
+def _location(record: GeneratorRecord, suspended: Place | None) -> Place | None:
+    """Return the iterating line when it is the user's, else the `yield` when that is."""
+    if record.stack and is_user_file(record.stack[0][0].co_filename):
+        return resolve(record.stack[0])
+    if suspended is not None and is_user_file(suspended.file):
+        return suspended
+    return None
+
+
+def _finding(
+    record: GeneratorRecord, location: Place, suspended: Place | None, how: str
+) -> Finding:
+    iterated = frame_place(record.stack)
+    closer = (
+        "the garbage collector found it and the loop had to close it in a task of its own"
+        if how == "collected"
+        else "the loop had to close it when it shut down"
+    )
+    message = (
+        f"The asynchronous generator {record.qualname}(), iterated{at(iterated)} by "
+        f"{named_task(record.owner_name)}, was left suspended{at(suspended)} and never closed; "
+        f"{closer}. Its `finally` blocks and context managers run late, in another task."
+    )
+    finding = Finding(
+        KIND,
+        message,
+        "Put it into `async with contextlib.aclosing(...) as items:` and iterate `items`, or call "
+        "`await generator.aclose()` in a `finally` block.",
+        location,
+        task=record.owner_name,
+        stack=shown(record.stack),
+    )
+    finding.related = related("iterated", iterated, record.owner_name)
+    finding.related += related("suspended at", suspended)
+    return finding

@@ -1,0 +1,99 @@
+"""More than a second passes between a cancellation and the end of what was cancelled."""
+
+from typing import Any, Final
+
+from autoinstrument import stacks
+from autoinstrument.detectors._cancels import cancelling_count, waits_by_agreement
+from autoinstrument.detectors._tools import (
+    at,
+    created,
+    frame_place,
+    in_clean_up,
+    is_users_task,
+    origin_related,
+    origin_text,
+    related,
+    shown,
+    task_text,
+)
+from autoinstrument.places import has_user_frame
+from autoinstrument.records import CancelOrigin, Finding, RawStack, ScopeRecord, TaskRecord
+from autoinstrument.world import World
+
+KIND: Final = "cancellation_slow"
+
+
+def attach(world: World) -> None:
+    """Look on the tick at tasks and scopes whose cancellation is old."""
+    checks = _Checks(world)
+    world.moments.on("tick", checks.tick)
+    world.moments.on("cancel_requested", checks.cancel_requested)
+
+
+class _Checks:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._grace_ns = world.settings.cancel_grace_ms * 1_000_000
+        self._open: dict[int, tuple[TaskRecord, CancelOrigin]] = {}
+        self._last: dict[int, RawStack] = {}
+
+    def cancel_requested(self, record: TaskRecord, origin: CancelOrigin) -> None:
+        """Remember the first request; later ones do not start the clock again."""
+        if len(self._open) < 10_000:
+            self._open.setdefault(record.serial, (record, origin))
+
+    def tick(self, now_ns: int) -> None:
+        """Report what was cancelled long ago and is not over."""
+        for serial, (record, origin) in list(self._open.items()):
+            task = record()
+            if task is None or record.ended or not self._still_open(task, origin):
+                self._open.pop(serial, None)
+                self._last.pop(serial, None)
+                continue
+            parked = stacks.parked(task)
+            if has_user_frame(parked):
+                self._last[serial] = parked
+            if now_ns - origin.at_ns > self._grace_ns:
+                self._open.pop(serial, None)
+                self._judge(record, origin, self._last.pop(serial, parked))
+
+    def _still_open(self, task: Any, origin: CancelOrigin) -> bool:
+        if origin.via == "scope" or origin.by_scope is not None:
+            scope = origin.by_scope
+            return scope is None or _is_open(scope)
+        return cancelling_count(task) > 0
+
+    def _judge(self, record: TaskRecord, origin: CancelOrigin, parked: RawStack) -> None:
+        if not is_users_task(record) or not has_user_frame(parked) or waits_by_agreement(parked):
+            return
+        if origin.via != "scope" and not in_clean_up(parked) and not _shielded(parked):
+            return  # it goes on as if nothing had happened: cancellation_swallowed
+        place = frame_place(parked)
+        seconds = self._grace_ns / 1e9
+        message = (
+            f"{task_text(record).capitalize()} was cancelled by {origin_text(origin)} and was not "
+            f"over {seconds:g} s later: it is cleaning up or shielded, waiting{at(place)}. "
+            "Whoever waits for it waits as long, a shutdown for example."
+        )
+        finding = Finding(
+            KIND,
+            message,
+            "Bound the clean-up with `asyncio.timeout()` (or `anyio.move_on_after(shield=True)`), "
+            "or hand slow farewells to a task of their own.",
+            place,
+            severity="warning",
+            task=record.name,
+            stack=shown(parked),
+        )
+        finding.related = origin_related(origin)
+        finding.related += related("waiting when cancelled", frame_place(origin.parked), record.name)
+        finding.related += related("created", created(record), record.name)
+        self._world.report(finding)
+
+
+def _is_open(scope: ScopeRecord) -> bool:
+    return not scope.left_ns
+
+
+def _shielded(parked: RawStack) -> bool:
+    return any(code.co_name in {"shield", "_cancel_and_wait"} for code, _ in parked)

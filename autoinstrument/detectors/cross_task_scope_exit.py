@@ -1,0 +1,113 @@
+"""A cancel scope, timeout or task group is left by another task than the one that entered it."""
+
+from types import CodeType, FrameType
+from typing import Final
+
+from autoinstrument.detectors._tools import (
+    at,
+    frame_place,
+    generator_codes,
+    named_task,
+    related,
+    scope_text,
+    shown,
+    task_text,
+)
+from autoinstrument.places import has_user_frame, is_user_file
+from autoinstrument.records import Finding, GeneratorRecord, Place, RawStack, ScopeRecord, TaskRecord
+from autoinstrument.stacks import generator_frames
+from autoinstrument.world import World
+
+KIND: Final = "cross_task_scope_exit"
+
+
+def attach(world: World) -> None:
+    """Check every irregular exit, inside the exiting call."""
+
+    def scope_left(record: ScopeRecord, task: TaskRecord | None, frame: FrameType | None) -> None:
+        if task is None or record.owner is None or record.owner is task:
+            return
+        world.report(_finding(world, record, task, frame))
+
+    world.moments.on("scope_left", scope_left)
+
+
+def _finding(
+    world: World, record: ScopeRecord, task: TaskRecord, frame: FrameType | None
+) -> Finding:
+    stack = record.left_stack
+    generator, code = _carrier(world, record, frame)
+    entered = frame_place(record.stack)
+    location = _location(stack, generator)
+    carried, remedy = _explain(record, task, generator, code, location)
+    owner = record.owner
+    message = (
+        f"The {scope_text(record)} entered{at(entered)} by {task_text(owner)} was left by "
+        f"{task_text(task)}{at(location)}. {carried}A cancel scope must be left by the task that "
+        "entered it: its cancellation is bound to that task."
+    )
+    finding = Finding(KIND, message, remedy, location, task=task.name, stack=shown(stack))
+    finding.related = related("scope entered", entered, record.owner_name)
+    if generator is not None:
+        finding.related += related(
+            "generator iterated", frame_place(generator.stack), generator.owner_name
+        )
+    return finding
+
+
+def _carrier(
+    world: World, record: ScopeRecord, frame: FrameType | None
+) -> tuple[GeneratorRecord | None, CodeType | None]:
+    """Return the asynchronous generator that took the scope from task to task, if one did."""
+    entered_in = generator_codes(record.stack)
+    for step in generator_frames(frame):
+        if step.f_code in entered_in or not entered_in:
+            return world.generators.by_frame(step), step.f_code
+    return None, (entered_in[0] if entered_in else None)
+
+
+def _location(stack: RawStack, generator: GeneratorRecord | None) -> Place | None:
+    if generator is not None and not has_user_frame(stack) and has_user_frame(generator.stack):
+        return frame_place(generator.stack)
+    return frame_place(stack)
+
+
+def _explain(
+    record: ScopeRecord,
+    task: TaskRecord,
+    generator: GeneratorRecord | None,
+    code: CodeType | None,
+    location: Place | None,
+) -> tuple[str, str]:
+    """Return the cause in words and the remedy for it."""
+    owner = record.owner
+    if generator is not None and generator.finalized_by:
+        who = "the garbage collector" if generator.finalized_by == "collected" else "the loop's end"
+        iterated = frame_place(generator.stack)
+        return (
+            f"It was entered inside the asynchronous generator {generator.qualname}(), iterated"
+            f"{at(iterated)}, which was left before its end; {who} then closed it in another task. ",
+            "Close the generator in the task that iterates it: "
+            "`async with contextlib.aclosing(...) as items:` around the `async for`.",
+        )
+    if owner is not None and any(raw[0].co_name == "wait_for" for raw in owner.stack):
+        return (
+            f"asyncio.wait_for() runs what it waits for in a task of its own before Python 3.12, "
+            f"so the scope was entered in that helper task ({owner.qualname}). ",
+            "Use `async with asyncio.timeout(...)` instead of `asyncio.wait_for(...)`, "
+            "which stays in the task.",
+        )
+    if code is not None:
+        fixture = " (a fixture, perhaps)" if is_user_file(code.co_filename) else ""
+        return (
+            f"The scope is held across the `yield` of the asynchronous generator "
+            f"{code.co_qualname}(){fixture}, which was started by "
+            f"{named_task(record.owner_name)} and resumed by {named_task(task.name)}. ",
+            "Let one task run the generator from its start to its end, or keep the scope out of "
+            "it: open it in an owner task that waits for a stop event.",
+        )
+    return (
+        "",
+        "Close it in the task that opened it, or let one owner task open it, wait for a stop "
+        "event, and close it.",
+    )

@@ -1,0 +1,79 @@
+"""A cycle of tasks, each holding a lock and waiting for one that the next one holds."""
+
+from typing import Final
+
+from autoinstrument import stacks
+from autoinstrument.detectors._tools import at, frame_place, related, shown, task_text
+from autoinstrument.detectors._waits import Edge, cycle_from
+from autoinstrument.places import first_place
+from autoinstrument.records import Finding, TaskRecord, WaitRecord
+from autoinstrument.world import World
+
+KIND: Final = "lock_deadlock"
+_OLD_NS: Final = 300_000_000
+
+
+def attach(world: World) -> None:
+    """Look when a wait begins, and on the tick at waits that are old."""
+    said: set[frozenset[int]] = set()
+
+    def look(record: TaskRecord) -> None:
+        cycle = cycle_from(world, record)
+        if len(cycle) < 2 or not any(edge.lock is not None for edge in cycle):
+            return
+        key = frozenset(edge.waiter.serial for edge in cycle)
+        if key not in said:
+            said.add(key)
+            world.report(_finding(cycle))
+
+    def lock_waited(wait: WaitRecord) -> None:
+        if wait.op == "acquire":
+            look(wait.task)
+
+    def tick(now_ns: int) -> None:
+        for wait in list(world.resources.waiting.values()):
+            if wait.op == "acquire" and now_ns - wait.started_ns > _OLD_NS:
+                look(wait.task)
+
+    world.moments.on("lock_waited", lock_waited)
+    world.moments.on("tick", tick)
+
+
+def _finding(cycle: list[Edge]) -> Finding:
+    start = next(edge for edge in cycle if edge.lock is not None)
+    stack = start.waiter.wait.stack if start.waiter.wait is not None else ()
+    place = frame_place(stack)
+    lines = [_step(edge) for edge in cycle]
+    message = (
+        f"Deadlock: {len(cycle)} tasks wait for one another in a circle, so none of them can go "
+        f"on. {' '.join(lines)}"
+    )
+    finding = Finding(
+        KIND,
+        message,
+        "Take the locks in the same order everywhere, or take one lock for both; do not await "
+        "a task that needs a lock while holding it.",
+        place,
+        task=start.waiter.name,
+        stack=shown(stack),
+    )
+    finding.key = tuple(sorted(edge.waiter.name for edge in cycle))
+    for edge in cycle:
+        wait = edge.waiter.wait
+        waiting = wait.stack if wait is not None else stacks.parked(edge.waiter())
+        finding.related += related("waiting", first_place(waiting), edge.waiter.name)
+        if edge.hold is not None:
+            holding = first_place(edge.hold.stack)
+            finding.related += related("holding", holding, edge.blocker.name)
+    return finding
+
+
+def _step(edge: Edge) -> str:
+    wait = edge.waiter.wait
+    if edge.lock is None or edge.hold is None or wait is None:
+        return f"{task_text(edge.waiter).capitalize()} awaits {task_text(edge.blocker)}."
+    return (
+        f"{task_text(edge.waiter).capitalize()} waits{at(first_place(wait.stack))} for "
+        f"{edge.lock.kind} #{edge.lock.serial}, which {task_text(edge.blocker)} took"
+        f"{at(first_place(edge.hold.stack))}."
+    )

@@ -1,0 +1,83 @@
+"""A task ended while it held a lock or a permit that nobody gives back."""
+
+from typing import Any, Final
+
+from autoinstrument.detectors._tools import at, frame_place, related, shown, task_text
+from autoinstrument.detectors._waits import helper_parent
+from autoinstrument.places import has_user_frame
+from autoinstrument.records import Finding, Hold, LockRecord
+from autoinstrument.world import World
+
+KIND: Final = "lock_held_at_task_end"
+_WAITED_NS: Final = 200_000_000
+
+
+def attach(world: World) -> None:
+    """Look when somebody waits for such a lock, and when loops and the program end."""
+    said: set[int] = set()
+
+    def look(lock: LockRecord, *, final: bool) -> None:
+        for hold in list(lock.holds):
+            if id(hold) in said or not _is_over(world, hold) or not has_user_frame(hold.stack):
+                continue
+            if _is_signalling(lock, final=final):
+                continue
+            said.add(id(hold))
+            world.report(_finding(world, lock, hold))
+
+    def tick(now_ns: int) -> None:
+        for wait in list(world.resources.waiting.values()):
+            if wait.op == "acquire" and now_ns - wait.started_ns > _WAITED_NS:
+                look(wait.lock, final=False)
+
+    def ending(*_: Any) -> None:
+        for lock in list(world.resources.locks.values()):
+            look(lock, final=True)
+
+    world.moments.on("tick", tick)
+    world.moments.on("loop_ending", ending)
+    world.moments.on("loop_closing", ending)
+
+
+def _is_over(world: World, hold: Hold) -> bool:
+    return hold.owner.ended and helper_parent(world, hold).ended
+
+
+def _is_signalling(lock: LockRecord, *, final: bool) -> bool:
+    """Whether permits of a semaphore are used as signals rather than as a bound.
+
+    A semaphore's permit counts only where the bound is really in use: somebody waited for
+    it, and permits are otherwise given back by those who took them.
+    """
+    if "Semaphore" not in lock.kind:
+        return False
+    if lock.foreign_releases or lock.permits <= 0:
+        return True
+    return not lock.waits or not (lock.own_releases or not final)
+
+
+def _finding(world: World, lock: LockRecord, hold: Hold) -> Finding:
+    place = frame_place(hold.stack)
+    what = "a permit of " if "Semaphore" in lock.kind else ""
+    waiting = list(lock.waiters.values())
+    blocked = ""
+    if waiting:
+        blocked = f" {task_text(waiting[0].task).capitalize()} waits for it"
+        blocked += f" and {len(waiting) - 1} more." if len(waiting) > 1 else "."
+    how = f" ({hold.owner.outcome})" if hold.owner.outcome not in {"", "ended"} else ""
+    message = (
+        f"{task_text(hold.owner).capitalize()} took {what}{lock.kind} #{lock.serial}{at(place)} and "
+        f"ended{how} without giving it back; everybody who asks for it now waits for ever.{blocked}"
+    )
+    finding = Finding(
+        KIND,
+        message,
+        "Use `async with lock:`, or release in a `finally` block right after the acquisition; "
+        "a cancellation can come at every `await` between the two.",
+        place,
+        task=hold.owner_name,
+        stack=shown(hold.stack),
+    )
+    for wait in waiting[:4]:
+        finding.related += related("waiting", frame_place(wait.stack), wait.task.name)
+    return finding

@@ -1,0 +1,43 @@
+"""A lock is released by a task that does not own it, while the owner still relies on it."""
+
+from typing import Final
+
+from autoinstrument.detectors._tools import at, frame_place, related, shown, task_text
+from autoinstrument.detectors._waits import helper_parent
+from autoinstrument.records import Finding, Hold, LockRecord, RawStack, TaskRecord
+from autoinstrument.world import World
+
+KIND: Final = "lock_released_by_other_task"
+
+
+def attach(world: World) -> None:
+    """Look at each release by a task that is not the holder, inside the call."""
+
+    def lock_released(
+        lock: LockRecord, hold: Hold | None, task: TaskRecord | None, stack: RawStack
+    ) -> None:
+        if hold is None or "Semaphore" in lock.kind or hold.owner.ended:
+            return
+        owner = helper_parent(world, hold)
+        if owner is task or owner.ended:
+            return
+        place = frame_place(stack)
+        taken = frame_place(hold.stack)
+        message = (
+            f"{lock.kind} #{lock.serial}, taken{at(taken)} by {task_text(owner)}, was released"
+            f"{at(place)} by {task_text(task)} while its owner was still using it; others can enter "
+            "the guarded section now. asyncio.Lock does not check its owner."
+        )
+        finding = Finding(
+            KIND,
+            message,
+            "Release a lock only in the task that took it (`async with lock:`); to hand over "
+            "between tasks use an asyncio.Event or a Condition.",
+            place,
+            task=task.name if task is not None else "",
+            stack=shown(stack),
+        )
+        finding.related = related("taken", taken, owner.name)
+        world.report(finding)
+
+    world.moments.on("lock_released", lock_released)

@@ -1,0 +1,82 @@
+"""A scope was entered and its task ended, or dropped it, without ever leaving it."""
+
+from typing import Any, Final
+
+from autoinstrument.detectors._tools import (
+    at,
+    frame_place,
+    functions_of,
+    related,
+    scope_text,
+    shown,
+    task_text,
+)
+from autoinstrument.places import has_user_frame
+from autoinstrument.records import CancelOrigin, Finding, ScopeRecord, TaskRecord
+from autoinstrument.world import World
+
+KIND: Final = "scope_leaked"
+_MOST_VICTIMS = 8
+
+
+def attach(world: World) -> None:
+    """Look when a loop closes, at exit, and when a scope object dies while entered."""
+
+    def cancel_requested(record: TaskRecord, origin: CancelOrigin) -> None:
+        scope = origin.by_scope
+        if scope is not None and not scope.left_ns:
+            scope.victims = scope.victims or []
+            if len(scope.victims) < _MOST_VICTIMS and origin.parked not in scope.victims:
+                scope.victims.append(origin.parked)
+
+    def look(*_: Any) -> None:
+        for scope in list(world.scopes.open.values()):
+            if scope.owner is not None and scope.owner.ended and not scope.left_ns:
+                world.scopes.open.pop(scope.key, None)
+                _report(world, scope)
+
+    def dropped(scope: ScopeRecord) -> None:
+        if scope.owner is not None and not scope.left_ns:
+            _report(world, scope)
+
+    world.moments.on("cancel_requested", cancel_requested)
+    world.moments.on("loop_closing", look)
+    world.moments.on("exit", look)
+    world.moments.on("scope_dropped", dropped)
+
+
+def _report(world: World, scope: ScopeRecord) -> None:
+    if not has_user_frame(scope.stack):
+        return
+    entered = frame_place(scope.stack)
+    owner = scope.owner
+    hit, places = _victims(scope)
+    message = (
+        f"The {scope_text(scope)} entered{at(entered)} by {task_text(owner)} was never left: the "
+        f"task {'ended' if owner is None or owner.ended else 'went on'} without leaving it. {hit}"
+        "A scope that stays open can cancel code that has nothing to do with it."
+    )
+    finding = Finding(
+        KIND,
+        message,
+        "Use `with` or `async with` instead of calling `__aenter__()`, or leave the scope in a "
+        "`finally` block also when the set-up after it fails (contextlib.AsyncExitStack does that).",
+        entered,
+        task=scope.owner_name,
+        stack=shown(scope.stack),
+    )
+    finding.related = places
+    world.report(finding)
+
+
+def _victims(scope: ScopeRecord) -> tuple[str, list[Any]]:
+    names: list[str] = []
+    places = []
+    for stack in scope.victims or ():
+        for name in functions_of(stack)[:2]:
+            if name not in names:
+                names.append(name)
+        places += related("cancelled by this scope", frame_place(stack), scope.owner_name)
+    if not names:
+        return "", []
+    return f"Its cancellation was delivered in {', '.join(f'{name}()' for name in names)}. ", places

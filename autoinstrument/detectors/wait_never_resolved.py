@@ -1,0 +1,228 @@
+"""A wait that ended only by a deadline, a cancellation or the program's end: nobody could resolve it."""
+
+from typing import Any, Final
+
+from autoinstrument import stacks
+from autoinstrument.detectors._tools import (
+    at,
+    frame_place,
+    functions_of,
+    is_users_task,
+    related,
+    shown,
+    task_text,
+)
+from autoinstrument.detectors._waits import awaited_tasks
+from autoinstrument.places import is_user_file
+from autoinstrument.records import CancelOrigin, Finding, RawStack, TaskRecord
+from autoinstrument.world import World
+
+KIND: Final = "wait_never_resolved"
+_LONG_NS: Final = 1_000_000_000
+_IDLE = {"get", "accept", "sock_accept", "serve_forever", "sleep", "wait"}
+_RESOLVERS = {"set_result", "set_exception"}
+
+
+def attach(world: World) -> None:
+    """Watch parked tasks on the tick; judge when a long wait is broken off."""
+    checks = _Checks(world)
+    world.moments.on("tick", checks.tick)
+    world.moments.on("cancel_requested", checks.cancel_requested)
+    world.moments.on("loop_ending", checks.ending)
+    world.moments.on("loop_closing", checks.ending)
+
+
+class _Checks:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._since: dict[int, tuple[int, int]] = {}  # task serial -> waiter id, since
+        self._cursor = 0
+        self._said: set[int] = set()
+
+    def tick(self, now_ns: int) -> None:
+        """Note since when each task waits for the same future."""
+        records = list(self._world.tasks.live.values())
+        if self._cursor >= len(records):
+            self._cursor = 0
+            alive = {record.serial for record in records}
+            self._since = {key: value for key, value in self._since.items() if key in alive}
+        for record in records[self._cursor : self._cursor + 500]:
+            task = record()
+            waiter = stacks.awaited(task) if task is not None else None
+            known = self._since.get(record.serial)
+            if waiter is None:
+                self._since.pop(record.serial, None)
+            elif known is None or known[0] != id(waiter):
+                self._since[record.serial] = (id(waiter), now_ns)
+        self._cursor += 500
+
+    def cancel_requested(self, record: TaskRecord, origin: CancelOrigin) -> None:
+        """A task is cancelled: had it waited long for something that could not come?"""
+        if origin.via != "shutdown":
+            self._judge(record, origin.at_ns, ended_by=record)
+
+    def ending(self, loop: Any) -> None:
+        """The program ends: judge every long wait."""
+        from time import monotonic_ns
+
+        for record in self._world.tasks.pending():
+            self._judge(record, monotonic_ns(), ended_by=None)
+
+    def _judge(self, record: TaskRecord, now_ns: int, ended_by: TaskRecord | None) -> None:
+        known = self._since.get(record.serial)
+        task = record()
+        if known is None or task is None or record.serial in self._said:
+            return
+        waiter = stacks.awaited(task)
+        if id(waiter) != known[0] or now_ns - known[1] < _LONG_NS - 150_000_000:
+            return
+        if not is_users_task(record) or awaited_tasks(self._world, task):
+            return
+        parked = stacks.parked(task)
+        why = self._reason(record, task, parked)
+        if why:
+            self._said.add(record.serial)
+            self._world.report(_finding(record, parked, why, (now_ns - known[1]) / 1e9))
+
+    def _reason(self, record: TaskRecord, task: Any, parked: RawStack) -> str:
+        """Return why nobody could resolve this wait, or "" where that cannot be said."""
+        names = [code.co_qualname for code, _ in parked]
+        if any(name.endswith("Queue.join") for name in names):
+            return self._queue_without_workers(task)
+        if any(name == "Process.wait" for name in names):
+            return self._unread_pipe(task)
+        if any(name == "MemoryObjectSendStream.send" for name in names):
+            return self._stream_without_receiver(task)
+        if any(name == "Queue.put" for name in names):
+            return self._queue_without_takers(task)
+        if parked and is_user_file(parked[0][0].co_filename):
+            return self._future_without_resolver(record)
+        return ""
+
+    def _queue_without_workers(self, task: Any) -> str:
+        queue = stacks.frame_locals(task, "Queue.join").get("self")
+        if queue is None:
+            return ""
+        takers = self._world.resources.consumers.get(id(queue), [])
+        if any(not taker.ended for taker in takers) or queue._getters:
+            return ""
+        if takers:
+            who = ", ".join(task_text(taker) for taker in takers[:3])
+            return f"the tasks that took items from the queue are over without task_done(): {who}"
+        return "no task takes items from the queue" if queue.qsize() else ""
+
+    def _queue_without_takers(self, task: Any) -> str:
+        queue = stacks.frame_locals(task, "Queue.put").get("self")
+        if queue is None or queue._getters:
+            return ""
+        takers = self._world.resources.consumers.get(id(queue), [])
+        if any(not taker.ended for taker in takers):
+            return ""
+        if not takers:
+            return "the queue is full and no task has ever taken an item out of it"
+        return "the queue is full and the tasks that took items out of it are over"
+
+    def _stream_without_receiver(self, task: Any) -> str:
+        stream = stacks.frame_locals(task, "MemoryObjectSendStream.send").get("self")
+        state = getattr(stream, "_state", None)
+        if state is None or getattr(state, "waiting_receivers", True):
+            return ""
+        others = [
+            other for other in self._world.tasks.pending()
+            if other() is not task and not self._waits_for(other, task)
+        ]
+        return "" if others else "no other task is left that could receive from the stream"
+
+    def _unread_pipe(self, task: Any) -> str:
+        process = stacks.frame_locals(task, "Process.wait").get("self")
+        for name in ("stdout", "stderr"):
+            stream = getattr(process, name, None)
+            if getattr(stream, "_paused", False):
+                return (
+                    f"the child process cannot end: its {name} pipe is full and nobody reads it"
+                )
+        return ""
+
+    def _future_without_resolver(self, record: TaskRecord) -> str:
+        """A bare future: whoever would have set its result must be gone."""
+        task = record()
+        others = [
+            other
+            for other in self._world.tasks.pending()
+            if other is not record and not self._waits_for(other, task)
+        ]
+        if any(self._could_resolve(other) for other in others):
+            return ""
+        gone = [
+            other
+            for other in list(self._world.tasks.finished)[-200:] + self._ended_live()
+            if other.code is not None
+            and other.loop_id == record.loop_id
+            and is_user_file(other.code.co_filename)
+            and not _RESOLVERS.isdisjoint(other.code.co_names)
+        ]
+        if gone:
+            place = frame_place(((gone[-1].code, 0),)) if gone[-1].code is not None else None
+            return (
+                f"{task_text(gone[-1])}, which sets such results{at(place)}, is over"
+            )
+        if not others and not self._has_io(task):
+            return "no other task, timer or connection is left that could set its result"
+        return ""
+
+    def _ended_live(self) -> list[TaskRecord]:
+        return [other for other in list(self._world.tasks.live.values()) if other.ended]
+
+    def _could_resolve(self, other: TaskRecord) -> bool:
+        task = other()
+        if task is None:
+            return False
+        return any(
+            not _RESOLVERS.isdisjoint(code.co_names) and is_user_file(code.co_filename)
+            for code, _ in stacks.parked(task)
+        )
+
+    def _has_io(self, task: Any) -> bool:
+        """Whether the loop has connections or timers besides its own wake-up pipe."""
+        loop = getattr(task, "_loop", None)
+        selector = getattr(loop, "_selector", None)
+        if selector is None:
+            return True
+        return len(selector.get_map() or ()) > 1
+
+    def _waits_for(self, other: TaskRecord, task: Any) -> bool:
+        """Whether a task waits, directly or through asyncio.wait(), for another one."""
+        waiting = other()
+        if waiting is None:
+            return True
+        if any(record() is task for record in awaited_tasks(self._world, waiting)):
+            return True
+        awaiting = stacks.frame_locals(waiting, "_wait").get("fs") or ()
+        return any(item is task for item in awaiting) or _is_running(waiting)
+
+
+def _is_running(task: Any) -> bool:
+    """Whether a task is the one that runs now: the canceller cannot resolve what it cancels."""
+    coro = task.get_coro() if hasattr(task, "get_coro") else None
+    return bool(getattr(coro, "cr_running", False))
+
+
+def _finding(record: TaskRecord, parked: RawStack, why: str, seconds: float) -> Finding:
+    place = frame_place(parked)
+    names = " called by ".join(f"{name}()" for name in functions_of(parked)[:3])
+    message = (
+        f"{task_text(record).capitalize()} waited{at(place)} for {seconds:.1f} s until the wait was "
+        f"broken off; it could never have been resolved: {why}. The wait is in {names}."
+    )
+    finding = Finding(
+        KIND,
+        message,
+        "When the side that resolves a wait ends, let it resolve or cancel what is still open "
+        "(set_exception() on pending replies, task_done() in a `finally`, communicate() instead of "
+        "wait() for a process with pipes).",
+        place,
+        task=record.name,
+        stack=shown(parked),
+    )
+    finding.related = related("task created", frame_place(record.stack), record.name)
+    return finding

@@ -1,0 +1,1 @@
+"""Sinks: where findings, spans and statistics leave the process."""

@@ -1,0 +1,1 @@
+"""Hooks: one file for each part of a library; each tells one tracker facts."""

@@ -1,0 +1,101 @@
+"""Event loops of asyncio: run, end, close, and what their exception handler is told."""
+
+import asyncio.runners
+import sys
+import warnings
+from asyncio.base_events import BaseEventLoop
+from typing import Any
+
+from autoinstrument.hooks.patching import Patches
+from autoinstrument.hooks.ports import Port
+from autoinstrument.hooks.weaving import Edit
+from autoinstrument.trackers.loops import LoopTracker
+from autoinstrument.trackers.moments import Moments
+
+
+class LoopPort(Port):
+    """Tells the loop tracker about event loops and the interpreter's own reports."""
+
+    part = "loops"
+
+    def __init__(self, failed: Any, loops: LoopTracker, moments: Moments) -> None:
+        """Keep the tracker."""
+        super().__init__(failed)
+        self._loops = loops
+        self._moments = moments
+
+    def started(self, loop: Any) -> None:
+        """`run_forever` begins."""
+        try:
+            self._loops.loop_started(loop)
+        except Exception as exc:
+            self.failed("started", exc)
+
+    def stopped(self, loop: Any) -> None:
+        """`run_forever` ends, however."""
+        try:
+            self._loops.loop_stopped(loop)
+        except Exception as exc:
+            self.failed("stopped", exc)
+
+    def closing(self, loop: Any) -> None:
+        """`close` begins."""
+        try:
+            if not loop.is_running() and not loop.is_closed():
+                self._loops.loop_closing(loop)
+        except Exception as exc:
+            self.failed("closing", exc)
+
+    def ending(self, loop: Any) -> None:
+        """`asyncio.run()` is about to cancel the tasks that are left."""
+        try:
+            self._loops.loop_ending(loop)
+        except Exception as exc:
+            self.failed("ending", exc)
+
+    def error(self, loop: Any, context: Any) -> None:
+        """The exception handler of a loop is about to be called."""
+        try:
+            self._loops.loop_error(loop, context)
+        except Exception as exc:
+            self.failed("error", exc)
+
+    def unawaited(self, coro: Any) -> None:
+        """The interpreter destroys a coroutine that never started."""
+        try:
+            self._moments.fire("unawaited", coro, sys._getframe(2))
+        except Exception as exc:
+            self.failed("unawaited", exc)
+
+
+def install(patches: Patches, loops: LoopTracker, moments: Moments, failed: Any) -> LoopPort:
+    """Hook the life of loops and the reports that the interpreter makes by itself."""
+    port = LoopPort(failed, loops, moments)
+    name = "loops"
+    patches.weave(
+        name,
+        BaseEventLoop,
+        "run_forever",
+        port,
+        Edit("leave", "port.stopped(self)"),
+        Edit("entry", "port.started(self)"),
+    )
+    patches.weave(name, BaseEventLoop, "close", port, Edit("entry", "port.closing(self)"))
+    patches.weave(
+        name,
+        BaseEventLoop,
+        "call_exception_handler",
+        port,
+        Edit("entry", "port.error(self, context)"),
+    )
+    patches.weave(
+        name, asyncio.runners, "_cancel_all_tasks", port, Edit("entry", "port.ending(loop)")
+    )
+    patches.weave(
+        "coroutines",
+        warnings,
+        "_warn_unawaited_coroutine",
+        port,
+        Edit("entry", "port.unawaited(coro)"),
+    )
+    return port

@@ -1,0 +1,1 @@
+"""Trackers: each owns the records of one kind of thing."""

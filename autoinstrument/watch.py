@@ -1,0 +1,206 @@
+"""The agent's own thread: ticks for detectors, the heartbeat of loops, and the sinks.
+
+It is started with the first event loop, ended before a fork, and started again after it.
+It is a bare thread, so that `threading.active_count()` stays the program's own; nothing in
+it may call `threading.current_thread()`.
+"""
+
+import _thread
+import os
+import sys
+import time
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Any, Final
+
+from autoinstrument.places import capture
+from autoinstrument.records import LoopRecord, RawStack, TaskRecord
+from autoinstrument.trackers.moments import Moments
+from autoinstrument.world import World
+
+_PERIOD_S: Final = 0.05
+_IDLE_NAMES: Final = frozenset({"select", "poll"})
+
+
+class _Beat:
+    """One heartbeat sent into a loop that looks busy."""
+
+    __slots__ = ("answered", "since_ns", "stack", "task")
+
+    def __init__(self, since_ns: int) -> None:
+        self.since_ns = since_ns
+        self.answered = False
+        self.stack: RawStack = ()
+        self.task: TaskRecord | None = None
+
+    def __call__(self) -> None:
+        self.answered = True
+
+
+class Watch:
+    """Runs the tick and looks whether loops are blocked, every 50 ms while a loop runs."""
+
+    def __init__(self, world: World, failed: Callable[[str, BaseException], None]) -> None:
+        """Prepare; no thread is started yet."""
+        self._world = world
+        self._failed = failed
+        self._moments: Moments = world.moments
+        self._block_ns = world.settings.block_ms * 1_000_000
+        self._beats: dict[int, _Beat] = {}
+        self._last_busy: dict[int, tuple[int, int]] = {}
+        self._wake = _thread.allocate_lock()
+        self._done = _thread.allocate_lock()
+        self._running = False
+        self._stop = False
+        self.ident = 0
+        self.drain: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        """Start the thread if it does not run; called in a loop's thread."""
+        if self._running:
+            return
+        self._running = True
+        self._stop = False
+        self._wake.acquire(blocking=False)
+        self._done.acquire(blocking=False)
+        try:
+            _thread.start_new_thread(self._run, ())
+        except RuntimeError:  # no thread can be started any more, as at the interpreter's end
+            self._running = False
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """End the thread and wait until it is gone."""
+        if not self._running or self.ident == _thread.get_ident():
+            return
+        self._stop = True
+        if self._wake.locked():
+            self._wake.release()
+        if self._done.acquire(timeout=timeout_s):
+            self._running = False
+            _wait_until_gone()
+
+    def forget_thread(self) -> None:
+        """In a forked child: the thread is not there, and its locks may be in any state."""
+        self._running = False
+        self._beats.clear()
+        self._last_busy.clear()
+        self._wake = _thread.allocate_lock()
+        self._done = _thread.allocate_lock()
+
+    def _run(self) -> None:
+        self.ident = _thread.get_ident()
+        last_drain = time.monotonic()
+        try:
+            while not self._stop:
+                if self._wake.acquire(timeout=_PERIOD_S) and self._stop:
+                    break
+                self._step()
+                if self.drain is not None and time.monotonic() - last_drain >= 1.0:
+                    last_drain = time.monotonic()
+                    self.drain()
+        except Exception as exc:
+            self._failed("watch thread", exc)
+        finally:
+            self.ident = 0
+            self._done.release()
+
+    def _step(self) -> None:
+        running = self._world.loops.running()
+        if running:
+            self._look_at(running)
+        self._moments.fire("tick", monotonic_ns())
+
+    def _look_at(self, running: list[LoopRecord]) -> None:
+        frames = sys._current_frames()
+        try:
+            for record in running:
+                self._look(record, frames.get(record.thread_id))
+        finally:
+            frames.clear()
+            del frames
+
+    def _look(self, record: LoopRecord, frame: Any) -> None:
+        """Look at one loop's thread; `frame` is what it executes now."""
+        now = monotonic_ns()
+        beat = self._beats.get(record.key)
+        if beat is not None:
+            self._look_at_beat(record, beat, frame, now)
+            return
+        if frame is None or frame.f_code.co_name in _IDLE_NAMES or _is_loop_itself(frame):
+            self._last_busy.pop(record.key, None)
+            return
+        root = _root_of(frame)
+        known = self._last_busy.get(record.key)
+        if known is None or known[0] != root:
+            self._last_busy[record.key] = (root, now)
+            return
+        self._send(record, known[1])
+
+    def _send(self, record: LoopRecord, since_ns: int) -> None:
+        loop = record()
+        if loop is None:
+            return
+        beat = _Beat(since_ns)
+        self._beats[record.key] = beat
+        try:
+            loop.call_soon_threadsafe(beat)
+        except RuntimeError:  # closed meanwhile
+            self._beats.pop(record.key, None)
+
+    def _look_at_beat(self, record: LoopRecord, beat: _Beat, frame: Any, now: int) -> None:
+        took = now - beat.since_ns
+        if beat.answered or not record.thread_id:
+            self._beats.pop(record.key, None)
+            self._last_busy.pop(record.key, None)
+            if beat.stack and took >= self._block_ns:
+                self._blocked(record, beat, took)
+            return
+        if frame is not None and took >= min(self._block_ns // 2, 100_000_000):
+            stack = capture(frame, 40)
+            if not beat.stack or took < self._block_ns:
+                beat.stack = stack
+                beat.task = self._task_on(record)
+
+    def _task_on(self, record: LoopRecord) -> TaskRecord | None:
+        import asyncio
+
+        loop = record()
+        try:
+            task = asyncio.current_task(loop)
+        except RuntimeError:
+            return None
+        return self._world.tasks.record_of(task) if task is not None else None
+
+    def _blocked(self, record: LoopRecord, beat: _Beat, took: int) -> None:
+        record.blocked_times += 1
+        record.blocked_max_ns = max(record.blocked_max_ns, took)
+        self._world.loops.blocked += 1
+        self._moments.fire("blocked", record, beat.stack, took, beat.task)
+
+
+def _is_loop_itself(frame: Any) -> bool:
+    """Whether a loop's thread stands in the code that runs the loop: compiled and idle."""
+    return frame.f_code.co_name in {"run", "run_until_complete", "run_forever", "_run_once"}
+
+
+def _root_of(frame: Any) -> int:
+    """Return the identity of the outermost frame that the loop called."""
+    root = frame
+    while frame is not None and not _is_loop_itself(frame) and frame.f_code.co_name != "_run":
+        root = frame
+        frame = frame.f_back
+    return id(root)
+
+
+def _wait_until_gone() -> None:
+    """Wait until the operating system has ended the thread, as fork() looks at that number."""
+    if not sys.platform.startswith("linux"):
+        return
+    deadline = time.monotonic() + 0.05
+    while time.monotonic() < deadline:
+        try:
+            if len(os.listdir("/proc/self/task")) <= len(sys._current_frames()):
+                return
+        except OSError:
+            return
+        time.sleep(0.0005)

@@ -1,0 +1,56 @@
+"""What detectors can look at: all trackers of one agent, its settings, and where to report."""
+
+from collections.abc import Callable
+from typing import Any
+
+from autoinstrument.config.schema import Settings
+from autoinstrument.findings import FindingStore
+from autoinstrument.records import Finding
+from autoinstrument.trackers.generators import GeneratorTracker
+from autoinstrument.trackers.loops import LoopTracker
+from autoinstrument.trackers.moments import Moments
+from autoinstrument.trackers.resources import ResourceTracker
+from autoinstrument.trackers.scopes import ScopeTracker
+from autoinstrument.trackers.tasks import TaskTracker
+
+
+class World:
+    """The records of one process, by tracker."""
+
+    def __init__(self, settings: Settings, moments: Moments, findings: FindingStore) -> None:
+        """Make empty trackers that share the moments."""
+        depth = settings.stack_depth
+        # about 500 bytes for the record of a finished task or scope
+        keep = max(1_000, settings.memory_mb * 1_000_000 // 500 // 4)
+        self.settings = settings
+        self.moments = moments
+        self.findings = findings
+        self.tasks = TaskTracker(moments, depth, keep)
+        self.scopes = ScopeTracker(moments, self.tasks, depth, keep)
+        self.resources = ResourceTracker(moments, self.tasks, depth)
+        self.generators = GeneratorTracker(moments, self.tasks, depth)
+        self.loops = LoopTracker(moments)
+        self.inner_of_shield: Callable[[Any], Any] = _nothing
+
+    def report(self, finding: Finding) -> None:
+        """Hand a finding over."""
+        self.findings.add(finding)
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """Return the counters of all trackers."""
+        return {
+            "tasks": self.tasks.statistics(),
+            "scopes": self.scopes.statistics(),
+            "locks": self.resources.statistics(),
+            "generators": self.generators.statistics(),
+            "loops": self.loops.statistics(),
+            "dropped": {
+                "tasks": self.tasks.dropped,
+                "scopes": self.scopes.dropped,
+                "findings": sum(self.findings.dropped.values()),
+            },
+        }
+
+
+def _nothing(future: Any) -> None:
+    """Stand in until the hook of `asyncio.shield` tells which task an outer future hides."""
