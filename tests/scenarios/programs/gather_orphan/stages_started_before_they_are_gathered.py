@@ -2,7 +2,7 @@
 # mention: resize, run_pipeline
 import asyncio
 
-busy, collisions = set(), []
+busy = set()
 
 
 async def download(name):
@@ -12,7 +12,6 @@ async def download(name):
 
 async def resize(name):
     for _ in range(6):
-        collisions.extend(busy & {f"{name} again"})
         busy.add(name)
         await asyncio.sleep(0.05)
     busy.discard(name)
