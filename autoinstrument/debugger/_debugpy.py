@@ -1,0 +1,191 @@
+"""The one file that imports debugpy and touches pydevd in this process.
+
+Nothing here is imported or started by importing this module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from . import pydevd_fixes
+from .errors import DebugpyNotInstalled, PortTaken, ServerStartFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from .config import DebugpyConfig
+
+_lock: Final = threading.RLock()
+_PORT_TRIES: Final = 5
+_started: set[int] = set()
+
+
+def available() -> str:
+    """Return why debugpy cannot be imported, `""` if it can; imports nothing heavy."""
+    try:
+        importlib.import_module("debugpy")
+    except Exception as exc:  # noqa: BLE001  (a broken installation may raise anything)
+        return repr(exc)
+    return ""
+
+
+def _api() -> Any:
+    """Return `debugpy.server.api`; its import starts nothing but makes `pydevd` importable."""
+    with _lock, _quiet_start():
+        try:
+            return importlib.import_module("debugpy.server.api")
+        except ImportError as exc:
+            raise DebugpyNotInstalled(str(exc)) from exc
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    # pydevd prints three lines about frozen modules, which do not concern the program's own code.
+    name = "PYDEVD_DISABLE_FILE_VALIDATION"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "1")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+
+
+def debugger() -> Any:
+    """Return pydevd's debugger object, `None` if there is none; imports nothing."""
+    pydevd: Any = sys.modules.get("pydevd")
+    found = pydevd.get_global_debugger() if hasattr(pydevd, "get_global_debugger") else None
+    return None if found is None or getattr(found, "pydb_disposed", False) else found
+
+
+def running_elsewhere() -> bool:
+    """Say whether a debugger runs here that this module did not start (an IDE's launch, as a rule).
+
+    A debugger that was inherited by a fork counts: its threads and sockets stayed behind.
+    """
+    return debugger() is not None and os.getpid() not in _started
+
+
+def is_client_connected() -> bool:
+    """Say whether a client is attached; costs next to nothing and imports nothing."""
+    api = sys.modules.get("debugpy.server.api")
+    return api is not None and debugger() is not None and bool(api.is_client_connected())
+
+
+def listen(config: DebugpyConfig) -> tuple[str, int]:
+    """Open a port with an adapter process behind it, and return the address.
+
+    Never with the adapter inside this process: there a single HTTP POST, which any web page in a
+    browser on this machine can send, is enough to run code.
+
+    Raises:
+        PortTaken: as it says.
+        ServerStartFailed: everything else, with debugpy's words.
+    """
+    with _lock, _quiet_start():
+        api = _api()
+        _configure(api, config)
+        # debugpy refuses a second `listen` even after everything of the first is gone.
+        if debugger() is None:
+            api.listen.called = False
+        host, port = _listen(api, config)
+        _started.add(os.getpid())
+        if config.repair_pydevd:
+            pydevd_fixes.install()
+    return str(host), int(port)
+
+
+def _listen(api: Any, config: DebugpyConfig) -> tuple[str, int]:
+    last: ServerStartFailed | None = None
+    for _ in range(_PORT_TRIES if config.port == 0 else 1):
+        # debugpy makes a port reusable only if it was named: with 0 it could not be opened again
+        # for a minute after a client was there.
+        port = config.port or _free_port(config.host)
+        try:
+            host, port = api.listen((config.host, port))
+        except Exception as exc:
+            last = _start_error(exc, config.host, port)
+            if isinstance(last, PortTaken):
+                continue
+            raise last from exc
+        return str(host), int(port)
+    raise last or ServerStartFailed("no port was tried")
+
+
+def _free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+            return int(probe.getsockname()[1])
+    except OSError as exc:
+        raise ServerStartFailed(f"debugpy cannot listen on {host}: {exc}") from exc
+
+
+def _configure(api: Any, config: DebugpyConfig) -> None:
+    options: dict[str, Any] = {
+        "subProcess": config.debug_children,
+        # The adapter is a Python process: it must not start the agent, or a debugger, itself.
+        "pythonEnv": {k: v for k, v in os.environ.items() if not k.startswith("ASYNCSCOPE_")},
+    }
+    if config.adapter_python:
+        options["python"] = config.adapter_python
+    if config.log_dir and not api.ensure_logging.ensured:
+        api.log_to(config.log_dir)
+    api.configure(options)
+
+
+def _start_error(exc: Exception, host: str, port: int) -> ServerStartFailed:
+    text = str(exc)
+    if "ddress already in use" in text or "10048" in text:
+        return PortTaken(f"port {port} of {host} is taken by another process")
+    return ServerStartFailed(f"debugpy cannot listen on {host}:{port}: {text}")
+
+
+def connect(host: str, port: int, token: str) -> None:
+    """Dial out to a client; blocks until the client has finished the handshake."""
+    with _quiet_start():
+        api = _api()
+        # Otherwise pydevd rewrites the command lines of all child processes.
+        api.configure(subProcess=False)
+        _started.add(os.getpid())
+        api.connect((host, port), access_token=token)
+
+
+def wait_for_client() -> Any:
+    """Return the blocking function that waits for a client, with its `cancel` attribute."""
+    return _api().wait_for_client
+
+
+def stop() -> None:
+    """End tracing and close pydevd's connection; an adapter process ends itself then."""
+    pydevd = sys.modules.get("pydevd")
+    if pydevd is not None and debugger() is not None:
+        pydevd.stoptrace()
+
+
+def stop_at(frame: FrameType) -> None:
+    """Let the debugger stop in `frame` as soon as execution is back in it."""
+    pydevd = sys.modules.get("pydevd")
+    if pydevd is None or debugger() is None:
+        return
+    pydevd.settrace(
+        suspend=True,
+        trace_only_current_thread=True,
+        patch_multiprocessing=False,
+        notify_stdin=False,
+        stop_at_frame=frame,
+    )
+
+
+def hide_thread(thread: threading.Thread) -> None:
+    """Let pydevd neither trace nor suspend a thread; to be called before it starts."""
+    thread.pydev_do_not_trace = True  # type: ignore[attr-defined]  # pydevd looks for these
+    thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]

@@ -1,0 +1,241 @@
+"""Open the debug port that `ASYNCSCOPE_DEBUGPY` asks for, and never harm the program by it.
+
+Who gets the port: the first process of a family that runs an event loop. Its descendants open a
+free port each and say which. Called by the agent at the first event loop, or, with
+`ASYNCSCOPE_DEBUGPY_WAIT=1`, before the program's first line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from . import _debugpy
+from .announce import is_alive
+from .config import DebugConfig, DebugpyConfig, load_debug_config, load_debugpy_config
+from .errors import ConfigError, DebuggerError, PortTaken
+from .security import is_loopback
+from .server import DebugpyServer, current_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VARIABLE: Final = "ASYNCSCOPE_DEBUGPY"
+OWNER: Final = "ASYNCSCOPE_DEBUGPY_OWNER"
+_ON: Final = frozenset({"1", "true", "yes", "on"})
+_OFF: Final = frozenset({"", "0", "false", "no", "off"})
+_MAX_PORT: Final = 65535
+
+# Helper processes that Python starts by itself, with the environment of the program.
+_HELPERS: Final = (
+    "multiprocessing.resource_tracker",
+    "multiprocessing.forkserver",
+    "debugpy/adapter",
+    "debugpy\\adapter",
+    "debugpy/launcher",
+)
+# Programs whose first process only looks after others: the port belongs to a worker.
+_SUPERVISORS: Final = {
+    "gunicorn": ("",),
+    "uvicorn": ("--reload", "--workers"),
+    "hypercorn": ("--reload", "-w", "--workers"),
+    "granian": ("",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    config: DebugpyConfig
+    in_child: str
+
+
+def start_from_environment(
+    environ: Mapping[str, str], say: Callable[[str], None], *, at_loop: bool = True
+) -> DebugpyServer | None:
+    """Open the port the environment asks for, and return its server, `None` if there is none.
+
+    `say` gets every line for the user; nothing is printed otherwise and nothing is raised for
+    what can go wrong with a port. `at_loop` is false when no event loop is about to run: then a
+    process that only supervises workers is passed over.
+    """
+    try:
+        request = _read(environ)
+    except (ConfigError, ValueError) as exc:
+        say(f"{exc}; no debugger is started")
+        return None
+    if request is None or _is_passed_over(at_loop):
+        return None
+    return _start(request, environ, say)
+
+
+def start_on_demand(
+    address: str, say: Callable[[str], None], environ: Mapping[str, str] | None = None
+) -> DebugpyServer | None:
+    """Open a port in a process that runs already; `address` as in `ASYNCSCOPE_DEBUGPY`.
+
+    Returns the server that is there, if there is one. Blocks for 0.3 s; works from any thread that
+    is hidden from the debugger (see `_debugpy.hide_thread`).
+    """
+    server = current_server()
+    if server is not None:
+        return server
+    known = dict(os.environ if environ is None else environ)
+    known[VARIABLE] = address
+    known.pop(VARIABLE + "_WAIT", None)
+    return start_from_environment(known, say)
+
+
+def _read(environ: Mapping[str, str]) -> _Request | None:
+    """Return what is asked for, environment before file; `None` for nothing."""
+    text = environ.get(VARIABLE, "").strip()
+    path = environ.get("ASYNCSCOPE_CONFIG", "").strip()
+    settings = load_debug_config(path) if path else DebugConfig()
+    text = text or settings.remote_debugging.listen.strip()
+    if text.lower() in _OFF - {"0"}:
+        return None
+    base = _base(path, settings)
+    host, port = parse_address(text, base.host)
+    return _Request(
+        replace(
+            base,
+            host=host,
+            port=port,
+            wait_for_client=_flag(environ, "_WAIT", default=base.wait_for_client),
+            allow_remote=_flag(
+                environ,
+                "_ALLOW_REMOTE",
+                default=base.allow_remote or settings.security.allow_remote,
+            ),
+            allow_privileged=_flag(
+                environ,
+                "_ALLOW_PRIVILEGED",
+                default=base.allow_privileged or settings.security.allow_privileged,
+            ),
+        ),
+        base.in_child,
+    )
+
+
+def _base(path: str, settings: DebugConfig) -> DebugpyConfig:
+    name = settings.remote_debugging.debugpy_config
+    if not name:
+        return DebugpyConfig(log_dir="")
+    return load_debugpy_config(os.path.join(os.path.dirname(path), name))
+
+
+def parse_address(text: str, default_host: str = "127.0.0.1") -> tuple[str, int]:
+    """Return host and port of `PORT`, `HOST:PORT` or `[IPV6]:PORT`.
+
+    Raises:
+        ValueError: with the variable, the value and what is accepted.
+    """
+    host, colon, port = text.strip().rpartition(":")
+    host = host.strip().strip("[]") if colon else default_host
+    if not port.isdigit() or int(port) > _MAX_PORT or not host:
+        raise ValueError(f"{VARIABLE}={text!r}: expected PORT or HOST:PORT, 0 for a free port")
+    return host, int(port)
+
+
+def _flag(environ: Mapping[str, str], suffix: str, *, default: bool) -> bool:
+    text = environ.get(VARIABLE + suffix)
+    if text is None:
+        return default
+    if text.strip().lower() in _ON | _OFF:
+        return text.strip().lower() in _ON
+    raise ValueError(f"{VARIABLE}{suffix}={text!r}: expected 1 or 0")
+
+
+def _is_passed_over(at_loop: bool) -> bool:
+    words = list(getattr(sys, "orig_argv", sys.argv))
+    line = " ".join(words)
+    if any(helper in line for helper in _HELPERS):
+        return True
+    return not at_loop and _supervises(words)
+
+
+def _supervises(words: list[str]) -> bool:
+    """Say whether a command line is that of a process that only looks after workers."""
+    if any("spawn_main" in word or word == "--multiprocessing-fork" for word in words):
+        return False
+    for name, flags in _SUPERVISORS.items():
+        named = any(os.path.basename(word) == name for word in words)
+        if named and any(not f or any(w.split("=")[0] == f for w in words) for f in flags):
+            return True
+    return False
+
+
+def _start(
+    request: _Request, environ: Mapping[str, str], say: Callable[[str], None]
+) -> DebugpyServer | None:
+    reason = _why_not()
+    if reason:
+        say(f"{VARIABLE} is ignored: {reason}")
+        return None
+    config = request.config
+    owner = _other_owner(environ)
+    if owner and config.port:
+        if request.in_child == "nothing":
+            return None
+        say(f"process {owner} has debug port {config.port}; process {os.getpid()} takes a free one")
+        config = replace(config, port=0, wait_for_client=False)
+    server = DebugpyServer(config=replace(config, wait_for_client=False))
+    try:
+        host, port = server.start()
+    except PortTaken as exc:
+        say(f"no debugger in process {os.getpid()}: {exc}; {VARIABLE}=0 picks a free one")
+        return None
+    except DebuggerError as exc:
+        say(f"no debugger in process {os.getpid()}: {exc}")
+        return None
+    if not owner and isinstance(environ, MutableMapping):
+        environ[OWNER] = str(os.getpid())
+    _tell(host, port, config, say)
+    if config.wait_for_client:
+        _wait(server, config, say)
+    return server
+
+
+def _why_not() -> str:
+    missing = _debugpy.available()
+    if missing:
+        return f"debugpy is missing ({missing}); pip install 'asyncscope[debug]'"
+    if current_server() is not None:
+        return "this process has a debug port already"
+    if _debugpy.running_elsewhere():
+        return "a debugger runs in this process already (started by an IDE, or before a fork)"
+    gevent = sys.modules.get("gevent.monkey")
+    patched = gevent is not None and gevent.is_module_patched("threading")
+    if patched and os.environ.get("GEVENT_SUPPORT", "").lower() not in ("true", "1"):
+        return "gevent has patched threads; set GEVENT_SUPPORT=True for debugpy"
+    return ""
+
+
+def _other_owner(environ: Mapping[str, str]) -> int:
+    """Return the living process that has the port of this family, 0 if that is nobody else."""
+    text = environ.get(OWNER, "")
+    pid = int(text) if text.isdigit() else 0
+    return pid if pid not in (0, os.getpid()) and is_alive(pid) else 0
+
+
+def _tell(host: str, port: int, config: DebugpyConfig, say: Callable[[str], None]) -> None:
+    say(f"debugger listens on {host}:{port} (process {os.getpid()})")
+    if not is_loopback(host):
+        say(
+            f"everybody who reaches {host}:{port} can run code in this process;"
+            " 127.0.0.1 and an SSH tunnel are safer"
+        )
+    if not hasattr(sys, "monitoring"):
+        say("Python 3.11 runs traced code about 5 times slower while the debug port is open")
+    if config.debug_children:
+        say("debugpy attaches to child processes too: each starts about 1 s later")
+
+
+def _wait(server: DebugpyServer, config: DebugpyConfig, say: Callable[[str], None]) -> None:
+    say("waiting for a debugger to attach")
+    try:
+        server.wait_for_client(config.wait_timeout_s or None)
+    except DebuggerError as exc:
+        say(f"{exc}; the program starts without")
