@@ -91,11 +91,15 @@ class Agent:
         asyncio_cancel.install(patches, world.tasks, world.scopes, self.moments, failed)
         contexts.install(patches, world.tasks, self.moments, failed)
         task_ends.install(patches, world.tasks, failed)
-        world.loops.first_run = self.watch.start
+        world.loops.first_run = self._loop_runs
         self._install_late((generators, loops))
         for problem in self._problems:
             say(problem)
         self._problems.clear()
+
+    def _loop_runs(self) -> None:
+        self.patches.catch_up()
+        self.watch.start()
 
     def _install_late(self, ports: Any) -> None:
         """Hook libraries when the program imports them."""

@@ -73,8 +73,8 @@ class TaskRecord(weakref.ref[Any]):
         "flags",
         "holds",
         "key",
+        "last_name",
         "loop_id",
-        "name",
         "outcome",
         "qualname",
         "raised_at",
@@ -88,7 +88,7 @@ class TaskRecord(weakref.ref[Any]):
 
     key: int
     serial: int
-    name: str
+    last_name: str  # as it was read last; the task may be renamed while it lives
     qualname: str
     code: CodeType | None
     creator: int
@@ -122,9 +122,21 @@ class TaskRecord(weakref.ref[Any]):
             return False
 
     @property
-    def label(self) -> str:
-        """The task's name as a reader knows it."""
-        return self.name
+    def name(self) -> str:
+        """The task's name: now, or the last one that was read before it died."""
+        task = self()
+        if task is not None:
+            self.last_name = name_of(task, self.serial, self.last_name)
+        return self.last_name
+
+
+def name_of(task: Any, serial: int, fallback: str = "") -> str:
+    """Return a task's name; a task factory may return objects that have none."""
+    try:
+        name = task.get_name()
+    except Exception:  # anything may come from a task factory
+        return fallback or f"task {serial}"
+    return name if isinstance(name, str) else fallback or f"task {serial}"
 
 
 class ScopeRecord:

@@ -19,6 +19,9 @@ def attach(world: World) -> None:
         if record not in task.scopes:
             return
         inner = task.scopes[task.scopes.index(record) + 1 :]
+        if record.kind == "asyncio.timeout":
+            # a deadline around the entry of something longer-lived ends without harm
+            inner = [scope for scope in inner if scope.kind == record.kind]
         if inner:
             world.report(_finding(record, task, inner))
 

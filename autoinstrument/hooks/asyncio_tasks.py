@@ -34,6 +34,15 @@ class TaskPort(Port):
             self.failed("created", exc)
         return task
 
+    def named(self, task: Any, name: Any) -> None:
+        """A task is named after its creation, as Python 3.11 does."""
+        try:
+            record = self._tracker.live.get(id(task))
+            if record is not None and isinstance(name, str):
+                record.last_name = name
+        except Exception as exc:
+            self.failed("named", exc)
+
     def group_task_done(self, task: Any) -> None:
         """A task group sees the end of a child: its exact end on Python 3.11."""
         try:
@@ -60,6 +69,14 @@ def install(patches: Patches, tracker: TaskTracker, failed: Any) -> None:
     patches.weave(
         "tasks", BaseEventLoop, "create_task", port, Edit("result", "port.created(value, coro)")
     )
+    if hasattr(asyncio.tasks, "_set_task_name"):  # until Python 3.13
+        patches.weave(
+            "task names",
+            asyncio.tasks,
+            "_set_task_name",
+            port,
+            Edit("entry", "port.named(task, name)"),
+        )
     patches.weave(
         "task ends",
         asyncio.taskgroups.TaskGroup,

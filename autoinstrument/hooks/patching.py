@@ -36,6 +36,7 @@ class Patches:
         self._undo: list[Callable[[], None]] = []
         self._say = say
         self._closed = False
+        self._waiting: dict[str, Callable[[ModuleType], None]] = {}
 
     def weave(self, name: str, holder: Any, attribute: str, port: object, *edits: Edit) -> bool:
         """Weave edits into `holder.attribute`; an unknown shape leaves it alone and says so."""
@@ -86,14 +87,29 @@ class Patches:
         """Install hooks when a library is imported, now or later; never fail its import."""
 
         def imported(loaded: ModuleType) -> None:
-            if self._closed:
+            if self._closed or self._waiting.pop(module, None) is None:
                 return
             try:
                 install(loaded)
             except Exception as exc:
                 self.off(module, module, f"{type(exc).__name__}: {exc}")
 
-        wrapt.register_post_import_hook(imported, module)
+        self._waiting[module] = imported
+        if not _is_half_imported(module):
+            wrapt.register_post_import_hook(imported, module)
+
+    def catch_up(self) -> None:
+        """Install what no import hook has announced; called when a loop starts.
+
+        A library may import asyncio half-way through its own import, and another import hook
+        (pytest's, which rewrites assertions) may stand in front of ours.
+        """
+        for module, imported in list(self._waiting.items()):
+            loaded = sys.modules.get(module)
+            if loaded is not None and not _is_half_imported(module):
+                imported(loaded)
+            elif loaded is None:
+                _come_first()
 
     def _note(self, name: str, target: str, state: str, detail: str) -> None:
         self.states.append(HookState(name, target, state, detail))
@@ -106,6 +122,19 @@ class Patches:
         while self._undo:
             self._undo.pop()()
         self.states.clear()
+
+
+def _is_half_imported(module: str) -> bool:
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
+
+
+def _come_first() -> None:
+    """Put the import hook back to the front; it asks all others for the module itself."""
+    for number, finder in enumerate(sys.meta_path):
+        if number and type(finder).__name__ == "ImportHookFinder":
+            sys.meta_path.insert(0, sys.meta_path.pop(number))
+            return
 
 
 def _function(holder: Any, attribute: str) -> FunctionType | None:

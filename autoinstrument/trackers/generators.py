@@ -18,6 +18,7 @@ class GeneratorTracker:
         """Start empty; see `TaskTracker` for the arguments."""
         self.live: dict[int, GeneratorRecord] = {}
         self.finished: deque[GeneratorRecord] = deque(maxlen=5_000)
+        self._lately: dict[int, GeneratorRecord] = {}
         self.started = 0
         self.ended = 0
         self.abandoned = 0
@@ -51,6 +52,9 @@ class GeneratorTracker:
         if self.live.get(record.key) is record:
             del self.live[record.key]
         self.ended += 1
+        self._lately[record.key] = record
+        if len(self._lately) > 256:
+            del self._lately[next(iter(self._lately))]
         self.finished.append(record)
 
     def record_of(self, generator: Any) -> GeneratorRecord | None:
@@ -59,12 +63,15 @@ class GeneratorTracker:
         return record if record is not None and record() is generator else None
 
     def by_frame(self, frame: FrameType) -> GeneratorRecord | None:
-        """Return the record of the generator that owns a frame."""
+        """Return the record of the generator that owns a frame, also while it is finalised."""
         for record in list(self.live.values()):
             if record.code is frame.f_code:
                 generator = record()
                 if generator is not None and generator.ag_frame is frame:
                     return record
+        for record in reversed(self.finished):
+            if record.code is frame.f_code and record.finalized_by:
+                return record
         return None
 
     def by_code(self, code: Any) -> GeneratorRecord | None:
@@ -74,8 +81,9 @@ class GeneratorTracker:
 
     def generator_dropped(self, generator: Any, how: str) -> None:
         """Record that the collector or the loop's shutdown has to close a started generator."""
-        record = self.record_of(generator)
-        if record is None or record.finalized_by:
+        # the interpreter clears weak references before it calls the finalizer
+        record = self.record_of(generator) or self._lately.pop(id(generator), None)
+        if record is None or record.finalized_by or record.code is not generator.ag_code:
             return
         frame = generator.ag_frame
         if frame is None or generator.ag_running:

@@ -18,6 +18,7 @@ from autoinstrument.records import (
     RawStack,
     ScopeRecord,
     TaskRecord,
+    name_of,
 )
 from autoinstrument.trackers.moments import Moments
 
@@ -79,7 +80,7 @@ class TaskTracker:
         record.wait = None
         record.flags = 0
         record.trace = None
-        record.name = _name_of(task, record.serial)
+        record.last_name = name_of(task, record.serial)
         creator = self.current()
         if creator is not None:
             record.creator = creator.serial
@@ -124,7 +125,7 @@ class TaskTracker:
         record.outcome = record.error_type = ""
         record.raised_at = ()
         record.cancels = record.scopes = record.holds = record.wait = record.trace = None
-        record.name = _name_of(task, record.serial)
+        record.last_name = name_of(task, record.serial)
         self.live[record.key] = record
         return record
 
@@ -149,9 +150,7 @@ class TaskTracker:
         record.ended_ns = monotonic_ns()
         record.end_is_exact = exact
         record.outcome = outcome
-        task = record()
-        if task is not None:
-            record.name = _name_of(task, record.serial, record.name)
+        record.last_name = record.name
         if error is not None:
             record.error_type = type(error).__qualname__
             record.raised_at = _raising_places(error)
@@ -269,14 +268,6 @@ def outcome_of(task: Any) -> tuple[str, BaseException | None]:
         return CANCELLED, None
     error = getattr(task, "_exception", None)
     return (FAILED, error) if error is not None else (RETURNED, None)
-
-
-def _name_of(task: Any, serial: int, fallback: str = "") -> str:
-    try:
-        name = task.get_name()
-    except Exception:  # a task factory may return anything
-        return fallback or f"task {serial}"
-    return name if isinstance(name, str) else fallback or f"task {serial}"
 
 
 def _raising_places(error: BaseException) -> RawStack:
