@@ -16,8 +16,10 @@ def attach(world: World) -> None:
     """Look when somebody waits for such a lock, and when loops and the program end."""
     said: set[int] = set()
 
-    def look(lock: LockRecord, *, final: bool) -> None:
+    def look(lock: LockRecord, loop: Any = None, *, final: bool) -> None:
         for hold in list(lock.holds):
+            if loop is not None and hold.owner.loop_id != id(loop):
+                continue
             if id(hold) in said or not _is_over(world, hold) or not has_user_frame(hold.stack):
                 continue
             if _is_signalling(lock, final=final):
@@ -30,9 +32,9 @@ def attach(world: World) -> None:
             if wait.op == "acquire" and now_ns - wait.started_ns > _WAITED_NS:
                 look(wait.lock, final=False)
 
-    def ending(*_: Any) -> None:
+    def ending(loop: Any) -> None:
         for lock in list(world.resources.locks.values()):
-            look(lock, final=True)
+            look(lock, loop, final=True)
 
     world.moments.on("tick", tick)
     world.moments.on("loop_ending", ending)

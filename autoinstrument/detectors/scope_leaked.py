@@ -29,9 +29,11 @@ def attach(world: World) -> None:
             if len(scope.victims) < _MOST_VICTIMS and origin.parked not in scope.victims:
                 scope.victims.append(origin.parked)
 
-    def look(*_: Any) -> None:
+    def look(loop: Any = None) -> None:
         for scope in list(world.scopes.open.values()):
-            if scope.owner is not None and scope.owner.ended and not scope.left_ns:
+            if scope.owner is None or (loop is not None and scope.owner.loop_id != id(loop)):
+                continue
+            if scope.owner.ended and not scope.left_ns:
                 world.scopes.open.pop(scope.key, None)
                 _report(world, scope)
 

@@ -59,16 +59,17 @@ class _Checks:
     def cancel_requested(self, record: TaskRecord, origin: CancelOrigin) -> None:
         """A task is cancelled: had it waited long for something that could not come?"""
         if origin.via != "shutdown":
-            self._judge(record, origin.at_ns, ended_by=record)
+            self._judge(record, origin.at_ns)
 
     def ending(self, loop: Any) -> None:
         """The program ends: judge every long wait."""
         from time import monotonic_ns
 
         for record in self._world.tasks.pending():
-            self._judge(record, monotonic_ns(), ended_by=None)
+            if record.loop_id == id(loop):
+                self._judge(record, monotonic_ns())
 
-    def _judge(self, record: TaskRecord, now_ns: int, ended_by: TaskRecord | None) -> None:
+    def _judge(self, record: TaskRecord, now_ns: int) -> None:
         known = self._since.get(record.serial)
         task = record()
         if known is None or task is None or record.serial in self._said:

@@ -67,7 +67,7 @@ class TaskTracker:
         record.created_ns = monotonic_ns()
         record.stack = capture(frame, self.stack_depth)
         record.thread_id = 0
-        record.loop_id = 0
+        record.loop_id = id(getattr(task, "_loop", None))
         record.creator = 0
         record.ended_ns = 0
         record.end_is_exact = False
@@ -120,7 +120,8 @@ class TaskTracker:
         record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
         record.created_ns = monotonic_ns()
         record.stack = ()
-        record.thread_id = record.loop_id = record.creator = record.ended_ns = record.flags = 0
+        record.loop_id = id(getattr(task, "_loop", None))
+        record.thread_id = record.creator = record.ended_ns = record.flags = 0
         record.end_is_exact = False
         record.outcome = record.error_type = ""
         record.raised_at = ()
