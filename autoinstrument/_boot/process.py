@@ -7,21 +7,19 @@ if TYPE_CHECKING:
 MODULE, CODE, SCRIPT, SHELL = "m", "c", "script", ""
 """Kinds of program: `-m name`, `-c text`, a file or folder, nothing (an interactive shell)."""
 
-COMMANDS = frozenset(
-    (
-        "asyncscope asyncscope-instrument conda flit hatch mamba pdm pip pip3 pipx poetry "
-        "pyproject-build twine uv uvx virtualenv"
-    ).split()
-)
+# fmt: off
+COMMANDS = frozenset({
+    "asyncscope", "asyncscope-instrument", "conda", "flit", "hatch", "mamba", "pdm", "pip", "pip3",
+    "pipx", "poetry", "pyproject-build", "twine", "uv", "uvx", "virtualenv",
+})
 """Scripts that install things, or that are ours."""
 
-MODULES = COMMANDS | frozenset(
-    (
-        "autoinstrument build compileall debugpy.adapter debugpy.launcher ensurepip hatchling "
-        "py_compile site sysconfig venv"
-    ).split()
-)
+MODULES = COMMANDS | {
+    "autoinstrument", "build", "compileall", "debugpy.adapter", "debugpy.launcher", "ensurepip",
+    "hatchling", "py_compile", "site", "sysconfig", "venv",
+}
 """What does the same when started by `-m`."""
+# fmt: on
 
 INFRASTRUCTURE_CODE = (
     "multiprocessing.resource_tracker",  # started with the program's environment

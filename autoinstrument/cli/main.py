@@ -1,6 +1,8 @@
 """`asyncscope COMMAND`: the commands and their modules, which are imported when needed."""
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
@@ -31,9 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     command: Command = options.command_module
     try:
-        return command.run(options)
+        status = command.run(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `asyncscope explain KIND | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

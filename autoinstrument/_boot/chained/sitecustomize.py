@@ -41,7 +41,7 @@ def _run_next():
     """Import the sitecustomize that this one hides; its errors are the caller's to report."""
     ours = sys.modules.pop("sitecustomize", None)
     try:
-        import sitecustomize  # noqa: F401, PLC0415, PLW0406 - the next one on the path
+        import sitecustomize  # noqa: F401, PLC0415 - the next one on the path
     except ImportError as exc:
         if getattr(exc, "name", "sitecustomize") != "sitecustomize":
             raise
