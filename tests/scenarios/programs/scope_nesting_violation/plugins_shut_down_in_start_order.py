@@ -8,7 +8,7 @@ import anyio
 
 @asynccontextmanager
 async def plugin(name):
-    async with anyio.create_task_group() as group:
+    async with anyio.create_task_group() as group:  # expect: scope_nesting_violation
         group.start_soon(anyio.sleep_forever, name=f"{name}-loop")
         yield name
         group.cancel_scope.cancel()
