@@ -10,14 +10,18 @@ if TYPE_CHECKING:
     from autoinstrument.agent import install as install
     from autoinstrument.agent import status as status
     from autoinstrument.agent import uninstall as uninstall
-    from autoinstrument.trackers.scopes import CancelScopeTracker as CancelScopeTracker
-    from autoinstrument.trackers.tasks import AsyncTaskTracker as AsyncTaskTracker
+    from autoinstrument.monitors import AsyncTaskTracker as AsyncTaskTracker
+    from autoinstrument.monitors import CancelScopeMonitor as CancelScopeMonitor
+    from autoinstrument.monitors import CancelScopeTracker as CancelScopeTracker
+    from autoinstrument.monitors import ResourceMonitor as ResourceMonitor
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AsyncTaskTracker": "trackers.tasks",
-    "CancelScopeTracker": "trackers.scopes",
+    "AsyncTaskTracker": "monitors",
+    "CancelScopeMonitor": "monitors",
+    "CancelScopeTracker": "monitors",
+    "ResourceMonitor": "monitors",
     "install": "agent",
     "status": "agent",
     "uninstall": "agent",

@@ -60,6 +60,7 @@ class Agent:
         self.patches = Patches(say)
         self.watch = Watch(self.world, self.moments.failed)
         self._finished = False
+        self._debug_asked = False
 
     def _wrong_fail_on(self) -> str:
         names = [name.strip() for name in self.settings.fail_on.split(",")]
@@ -93,6 +94,8 @@ class Agent:
         task_ends.install(patches, world.tasks, failed)
         world.loops.first_run = self._loop_runs
         self._install_late((generators, loops))
+        if self.settings.debugpy and os.environ.get("ASYNCSCOPE_DEBUGPY_WAIT", "") not in {"", "0"}:
+            self._open_debug_port(at_loop=False)
         for problem in self._problems:
             say(problem)
         self._problems.clear()
@@ -100,6 +103,18 @@ class Agent:
     def _loop_runs(self) -> None:
         self.patches.catch_up()
         self.watch.start()
+        if self.settings.debugpy and not self._debug_asked:
+            self._open_debug_port(at_loop=True)
+
+    def _open_debug_port(self, *, at_loop: bool) -> None:
+        """Open the port of ASYNCSCOPE_DEBUGPY; a failure is a line, never an error."""
+        from autoinstrument.debugger.startup import start_from_environment
+
+        self._debug_asked = True
+        try:
+            start_from_environment(os.environ, say, at_loop=at_loop)
+        except Exception as exc:
+            self.moments.failed("debug port", exc)
 
     def _install_late(self, ports: Any) -> None:
         """Hook libraries when the program imports them."""
