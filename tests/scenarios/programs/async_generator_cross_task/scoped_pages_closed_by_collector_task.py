@@ -7,7 +7,7 @@ import anyio
 
 
 async def pages(count):
-    with anyio.move_on_after(5):
+    with anyio.move_on_after(5):  # expect: cross_task_scope_exit
         for number in range(count):
             await anyio.sleep(0.001)
             yield f"page {number}"  # expect: cross_task_scope_exit

@@ -5,7 +5,7 @@ import asyncio
 
 
 async def tokens(text):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5):  # expect: cross_task_scope_exit
         for word in text.split():
             await asyncio.sleep(0.001)
             yield word  # expect: cross_task_scope_exit

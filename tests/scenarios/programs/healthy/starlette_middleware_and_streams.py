@@ -43,13 +43,18 @@ async def upload(request):
     return PlainTextResponse(str(size))
 
 
+async def slow(request):
+    await anyio.sleep(1)
+
+
 async def broken(request):
     raise ZeroDivisionError
 
 
 app = Starlette(
     routes=[Route("/numbers", numbers), Route("/upload", upload, methods=["POST"]),
-            Route("/broken", broken), Route("/secret", numbers)],
+            Route("/broken", broken), Route("/secret", numbers),
+            Route("/slow", slow)],
     middleware=[Middleware(Timing), Middleware(Guard)],
 )
 
@@ -80,7 +85,7 @@ async def main():
         visits = await asyncio.gather(*(visit(client) for _ in range(8)))
         print(visits[0], all(each == visits[0] for each in visits))
         try:
-            await asyncio.wait_for(visit(client), 0.004)
+            await asyncio.wait_for(client.get("/slow"), 0.05)
         except TimeoutError:
             print("one visitor left early")
 
