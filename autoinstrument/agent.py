@@ -166,8 +166,11 @@ class Agent:
                 "events": sum(sum(group.values()) for group in statistics.values()),
                 "create": tasks["created"],
                 "done": tasks["ended"],
-                **{f"{group}_{name}": count for group, counts in statistics.items()
-                   for name, count in counts.items()},
+                **{
+                    f"{group}_{name}": count
+                    for group, counts in statistics.items()
+                    for name, count in counts.items()
+                },
             }
             problem = report.write(self._own_path(self.settings.stats_file), counters)
             if problem:
@@ -179,9 +182,7 @@ class Agent:
         owner = os.environ.get("ASYNCSCOPE_ROOT_PID")
         return path if owner == str(os.getpid()) else f"{path}.{os.getpid()}.json"
 
-    def _print(
-        self, findings: Any, statistics: Any, seconds: float, notes: list[str]
-    ) -> None:
+    def _print(self, findings: Any, statistics: Any, seconds: float, notes: list[str]) -> None:
         from autoinstrument.export import console
 
         if self.settings.quiet or not (findings or notes or statistics["loops"]["seen"]):
@@ -247,11 +248,11 @@ def _note_exit_codes() -> None:
     """Remember what `sys.exit` is given; only where `ASYNCSCOPE_FAIL_ON` is set."""
     original = sys.exit
 
-    def exit(status: Any = None, /) -> None:
+    def note(status: Any = None, /) -> Any:
         _exit_code.append(status)
         original(status)
 
-    sys.exit = exit
+    sys.exit = note
 
 
 def _register_child_exit(agent: Agent) -> None:

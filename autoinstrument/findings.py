@@ -64,7 +64,7 @@ def select(text: str) -> tuple[frozenset[str], str]:
 
 def unknown_kinds(variable: str, names: Iterable[str]) -> str:
     """Return a line about unknown kinds with the nearest right ones, or ""."""
-    import difflib  # noqa: PLC0415 # only after a mistake
+    import difflib  # only after a mistake
 
     said = []
     for name in names:

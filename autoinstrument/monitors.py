@@ -61,7 +61,11 @@ class AsyncTaskTracker:
         self._created = 0
 
     def create_task(
-        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
     ) -> "asyncio.Task[T]":
         """Create a task in the running loop and follow it.
 
@@ -244,9 +248,9 @@ class CancelScopeTracker:
         """Print the statistics and the findings, to stderr by default."""
         out = stream if stream is not None else sys.stderr
         counts = self.get_scope_statistics()
-        print(", ".join(f"{value} {name}" for name, value in counts.items()), file=out)  # noqa: T201 - asked for
+        print(", ".join(f"{value} {name}" for name, value in counts.items()), file=out)
         for finding in self.check_cross_task_violations():
-            print(f"{finding.kind}: {finding.message}", file=out)  # noqa: T201 - asked for
+            print(f"{finding.kind}: {finding.message}", file=out)
 
     def write_events(self, path: str = "events.json") -> None:
         """Write the events as JSON for their owner only.
@@ -267,15 +271,13 @@ class CancelScopeTracker:
 
 def _first_outside(frame: FrameType | None) -> FrameType | None:
     """Return the first frame that is neither ours nor contextlib's."""
-    while frame is not None and (
-        frame.f_code.co_filename in {__file__, contextlib.__file__}
-    ):
+    while frame is not None and (frame.f_code.co_filename in {__file__, contextlib.__file__}):
         frame = frame.f_back
     return frame
 
 
 class CancelScopeMonitor:
-    """A `CancelScopeTracker` that is looked at: statistics over time, and a callback on findings."""
+    """A `CancelScopeTracker` that is looked at: statistics over time, a summary at the end."""
 
     def __init__(self, tracker: CancelScopeTracker | None = None) -> None:
         """Watch a tracker, a new one by default."""
@@ -357,7 +359,7 @@ class ResourceMonitor:
 def _largest_resident_size() -> int:
     """Return the peak of resident memory in bytes; 0 where the platform does not tell it."""
     try:
-        import resource  # noqa: PLC0415 - not on Windows
+        import resource
     except ImportError:
         return 0
     unit = 1 if sys.platform == "darwin" else 1024  # kibibytes on Linux

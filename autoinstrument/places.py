@@ -21,7 +21,9 @@ def _library_folders() -> tuple[str, ...]:
 
 _LIBRARIES = _library_folders()
 _STDLIB = tuple(
-    path for path in _LIBRARIES if not path.rstrip(os.sep).endswith(("site-packages", "dist-packages"))
+    path
+    for path in _LIBRARIES
+    if not path.rstrip(os.sep).endswith(("site-packages", "dist-packages"))
 )
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 

@@ -166,7 +166,13 @@ class ScopeRecord:
     )
 
     def __init__(
-        self, serial: int, key: int, kind: str, owner: TaskRecord | None, at_ns: int, stack: RawStack
+        self,
+        serial: int,
+        key: int,
+        kind: str,
+        owner: TaskRecord | None,
+        at_ns: int,
+        stack: RawStack,
     ) -> None:
         """Record an entry; `kind` is the name a user knows, such as `asyncio.timeout`."""
         self.serial = serial
@@ -245,7 +251,9 @@ class WaitRecord:
 
     __slots__ = ("after", "ended_ns", "how", "lock", "op", "stack", "started_ns", "task")
 
-    def __init__(self, task: TaskRecord, lock: LockRecord, op: str, at_ns: int, stack: RawStack) -> None:
+    def __init__(
+        self, task: TaskRecord, lock: LockRecord, op: str, at_ns: int, stack: RawStack
+    ) -> None:
         """Record that `task` began to wait in `op` (`acquire`, `get`, `put`, `join`, `wait`)."""
         self.task = task
         self.lock = lock

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from autoinstrument.places import capture
 from autoinstrument.records import LoopRecord, RawStack, TaskRecord
-from autoinstrument.trackers.moments import Moments
 from autoinstrument.world import World
 
 _PERIOD_S: Final = 0.05
@@ -44,7 +43,7 @@ class Watch:
         """Prepare; no thread is started yet."""
         self._world = world
         self._failed = failed
-        self._moments: Moments = world.moments
+        self._moments = world.moments
         self._block_ns = world.settings.block_ms * 1_000_000
         self._beats: dict[int, _Beat] = {}
         self._last_busy: dict[int, tuple[int, int]] = {}
@@ -91,9 +90,7 @@ class Watch:
         self.ident = _thread.get_ident()
         last_drain = time.monotonic()
         try:
-            while not self._stop:
-                if self._wake.acquire(timeout=_PERIOD_S) and self._stop:
-                    break
+            while not self._woken_to_stop():
                 self._step()
                 if self.drain is not None and time.monotonic() - last_drain >= 1.0:
                     last_drain = time.monotonic()
@@ -103,6 +100,11 @@ class Watch:
         finally:
             self.ident = 0
             self._done.release()
+
+    def _woken_to_stop(self) -> bool:
+        """Sleep for a period; return whether `stop` has ended the sleep."""
+        self._wake.acquire(timeout=_PERIOD_S)
+        return self._stop
 
     def _step(self) -> None:
         running = self._world.loops.running()

@@ -1,7 +1,6 @@
 """What detectors can look at: all trackers of one agent, its settings, and where to report."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoinstrument.config.schema import Settings
 from autoinstrument.findings import FindingStore
@@ -12,6 +11,9 @@ from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.resources import ResourceTracker
 from autoinstrument.trackers.scopes import ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class World:

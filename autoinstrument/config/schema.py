@@ -1,9 +1,11 @@
 """Every setting of the agent: name, type, default, unit, and what it means."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from dataclasses import field as dataclass_field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _setting(default: Any, variable: str, meaning: str, **limits: Any) -> Any:
@@ -34,9 +36,7 @@ class Settings:
     fail_on: str = _setting(
         "", "ASYNCSCOPE_FAIL_ON", "kinds of finding (or any) that turn exit status 0 into 3"
     )
-    detect: str = _setting(
-        "all", "ASYNCSCOPE_DETECT", "kinds to look for; -kind switches one off"
-    )
+    detect: str = _setting("all", "ASYNCSCOPE_DETECT", "kinds to look for; -kind switches one off")
     baseline: str = _setting(
         "", "ASYNCSCOPE_BASELINE", "file of findings that are known and not reported"
     )
@@ -47,7 +47,9 @@ class Settings:
         250, "ASYNCSCOPE_BLOCK_MS", "a turn of the loop this long is a finding", at_least=20
     )
     stall_s: float = _setting(
-        0.0, "ASYNCSCOPE_STALL_S", "print all waiting tasks when one waits this long; 0 is off",
+        0.0,
+        "ASYNCSCOPE_STALL_S",
+        "print all waiting tasks when one waits this long; 0 is off",
         at_least=0,
     )
     lock_wait_ms: int = _setting(

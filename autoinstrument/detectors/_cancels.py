@@ -1,4 +1,4 @@
-"""What the two cancellation detectors share: which requests are still open, and what became of them."""
+"""What the two cancellation detectors share."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -17,6 +17,12 @@ def task_text(record: TaskRecord | None) -> str:
     return named_task(record.name, record.qualname)
 
 
+def opening(record: TaskRecord | None) -> str:
+    """Return `task_text` for the beginning of a sentence; names keep their letters."""
+    text = task_text(record)
+    return text[0].upper() + text[1:]
+
+
 def named_task(name: str, qualname: str = "") -> str:
     """Return `task "name" (function)` from its parts."""
     return f'task "{name}"' + (f" ({qualname})" if qualname else "")
@@ -134,6 +140,9 @@ def frame_line(frame: FrameType) -> Place:
     return resolve((frame.f_code, frame.f_lasti))
 
 
+_CLOSERS = frozenset({"__aexit__", "__exit__", "aclose", "close"})
+
+
 @lru_cache(maxsize=64)
 def _tree(filename: str) -> ast.Module | None:
     try:
@@ -153,9 +162,8 @@ def _clean_up_lines(filename: str) -> frozenset[int]:
         blocks: list[list[ast.stmt]] = []
         if isinstance(node, ast.Try | ast.TryStar):
             blocks = [*(handler.body for handler in node.handlers), node.finalbody]
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            if node.name in {"__aexit__", "__exit__", "aclose", "close"}:
-                blocks = [node.body]
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in _CLOSERS:
+            blocks = [node.body]
         for block in blocks:
             for statement in block:
                 lines.update(range(statement.lineno, (statement.end_lineno or 0) + 1))

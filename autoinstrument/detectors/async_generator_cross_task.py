@@ -110,8 +110,8 @@ class _Checks:
             "Let one task iterate and close the generator; cancel and await that task before "
             "anybody else closes it."
             if busy
-            else "Iterate and close it in one task (`async with contextlib.aclosing(...)`), or keep "
-            "context variables and scopes out of the generator."
+            else "Iterate and close it in one task (`async with contextlib.aclosing(...)`), or "
+            "keep context variables and scopes out of the generator."
         )
         finding = Finding(KIND, message, remedy, location, task=task.name, stack=shown(stack))
         finding.related = related("generator started", started, record.owner_name)

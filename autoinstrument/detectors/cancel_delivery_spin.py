@@ -18,7 +18,8 @@ def attach(world: World) -> None:
         cancelled = frame_place(origin.stack) if origin is not None else None
         owner = scope.owner
         why = (
-            f"its {task_text(owner)} is over" if owner is not None and owner.ended
+            f"its {task_text(owner)} is over"
+            if owner is not None and owner.ended
             else "a task in it does not end when it is cancelled"
         )
         if scope.left_stack:

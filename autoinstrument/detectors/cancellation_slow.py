@@ -10,11 +10,11 @@ from autoinstrument.detectors._tools import (
     frame_place,
     in_clean_up,
     is_users_task,
+    opening,
     origin_related,
     origin_text,
     related,
     shown,
-    task_text,
 )
 from autoinstrument.places import has_user_frame
 from autoinstrument.records import CancelOrigin, Finding, RawStack, ScopeRecord, TaskRecord
@@ -71,7 +71,7 @@ class _Checks:
         place = frame_place(parked)
         seconds = self._grace_ns / 1e9
         message = (
-            f"{task_text(record).capitalize()} was cancelled by {origin_text(origin)} and was not "
+            f"{opening(record)} was cancelled by {origin_text(origin)} and was not "
             f"over {seconds:g} s later: it is cleaning up or shielded, waiting{at(place)}. "
             "Whoever waits for it waits as long, a shutdown for example."
         )
@@ -86,7 +86,9 @@ class _Checks:
             stack=shown(parked),
         )
         finding.related = origin_related(origin)
-        finding.related += related("waiting when cancelled", frame_place(origin.parked), record.name)
+        finding.related += related(
+            "waiting when cancelled", frame_place(origin.parked), record.name
+        )
         finding.related += related("created", created(record), record.name)
         self._world.report(finding)
 

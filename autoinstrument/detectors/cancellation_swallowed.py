@@ -9,6 +9,7 @@ from autoinstrument.detectors._tools import (
     frame_place,
     functions_of,
     in_clean_up,
+    opening,
     origin_related,
     origin_text,
     related,
@@ -89,9 +90,7 @@ class _Checks:
                 self._said.add(serial)
                 self._report_going_on(record, origin, parked)
 
-    def _goes_on(
-        self, serial: int, parked: RawStack, now_ns: int, origin: CancelOrigin
-    ) -> bool:
+    def _goes_on(self, serial: int, parked: RawStack, now_ns: int, origin: CancelOrigin) -> bool:
         if not has_user_frame(parked) or waits_by_agreement(parked) or in_clean_up(parked):
             self.seen.pop(serial, None)
             return False
@@ -99,12 +98,10 @@ class _Checks:
         looks[0] += 1
         return looks[0] >= _LOOKS and now_ns - origin.at_ns > 250_000_000
 
-    def _report_going_on(
-        self, record: TaskRecord, origin: CancelOrigin, parked: RawStack
-    ) -> None:
+    def _report_going_on(self, record: TaskRecord, origin: CancelOrigin, parked: RawStack) -> None:
         place = frame_place(origin.parked) if has_user_frame(origin.parked) else frame_place(parked)
         message = (
-            f"{task_text(record).capitalize()} was cancelled by {origin_text(origin)} while it was "
+            f"{opening(record)} was cancelled by {origin_text(origin)} while it was "
             f"waiting{at(place)}, caught the cancellation and went on; it is now"
             f"{at(frame_place(parked))}."
         )

@@ -42,9 +42,7 @@ def _cancelled_before_start(world: World, code: CodeType) -> bool:
     return False
 
 
-def _created_at(
-    coro: Any, frame: FrameType | None, stack: RawStack
-) -> tuple[Place | None, bool]:
+def _created_at(coro: Any, frame: FrameType | None, stack: RawStack) -> tuple[Place | None, bool]:
     """Return where the coroutine was made, and whether that is certain.
 
     The destruction is usually inside the function that made it: the line there that calls

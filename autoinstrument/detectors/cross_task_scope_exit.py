@@ -14,7 +14,14 @@ from autoinstrument.detectors._tools import (
     task_text,
 )
 from autoinstrument.places import has_user_frame, is_user_file
-from autoinstrument.records import Finding, GeneratorRecord, Place, RawStack, ScopeRecord, TaskRecord
+from autoinstrument.records import (
+    Finding,
+    GeneratorRecord,
+    Place,
+    RawStack,
+    ScopeRecord,
+    TaskRecord,
+)
 from autoinstrument.stacks import generator_frames
 from autoinstrument.world import World
 
@@ -86,7 +93,7 @@ def _explain(
         iterated = frame_place(generator.stack)
         return (
             f"It was entered inside the asynchronous generator {generator.qualname}(), iterated"
-            f"{at(iterated)}, which was left before its end; {who} then closed it in another task. ",
+            f"{at(iterated)}, which was left before its end; {who} closed it in another task. ",
             "Close the generator in the task that iterates it: "
             "`async with contextlib.aclosing(...) as items:` around the `async for`.",
         )

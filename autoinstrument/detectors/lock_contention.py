@@ -3,7 +3,7 @@
 from typing import Final
 
 from autoinstrument import stacks
-from autoinstrument.detectors._tools import at, frame_place, functions_of, related, shown, task_text
+from autoinstrument.detectors._tools import at, frame_place, functions_of, opening, related, shown
 from autoinstrument.places import has_user_frame
 from autoinstrument.records import Finding, LockRecord, RawStack, WaitRecord
 from autoinstrument.world import World
@@ -48,9 +48,9 @@ def _finding(wait: WaitRecord, took_ns: int, holder: RawStack) -> Finding:
     keeps = f" Its holders keep it while they await{at(slow)}." if slow is not None else ""
     names = ", ".join(f"{name}()" for name in functions_of(wait.stack)[:2])
     message = (
-        f"{task_text(wait.task).capitalize()} waited {took_ns / 1e9:.1f} s for {lock.kind} "
-        f"#{lock.serial}{at(place)}, which passed through {wait.after} other hands meanwhile (up to "
-        f"{lock.max_waiters} tasks were waiting in {names}).{keeps}"
+        f"{opening(wait.task)} waited {took_ns / 1e9:.1f} s for {lock.kind} "
+        f"#{lock.serial}{at(place)}, which passed through {wait.after} other hands meanwhile (up "
+        f"to {lock.max_waiters} tasks were waiting in {names}).{keeps}"
     )
     finding = Finding(
         KIND,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from autoinstrument import stacks
-from autoinstrument.detectors._tools import at, frame_place, related, shown, task_text
+from autoinstrument.detectors._tools import at, frame_place, opening, related, shown, task_text
 from autoinstrument.detectors._waits import Edge, cycle_from
 from autoinstrument.places import first_place
 from autoinstrument.records import Finding, TaskRecord, WaitRecord
@@ -71,9 +71,9 @@ def _finding(cycle: list[Edge]) -> Finding:
 def _step(edge: Edge) -> str:
     wait = edge.waiter.wait
     if edge.lock is None or edge.hold is None or wait is None:
-        return f"{task_text(edge.waiter).capitalize()} awaits {task_text(edge.blocker)}."
+        return f"{opening(edge.waiter)} awaits {task_text(edge.blocker)}."
     return (
-        f"{task_text(edge.waiter).capitalize()} waits{at(first_place(wait.stack))} for "
+        f"{opening(edge.waiter)} waits{at(first_place(wait.stack))} for "
         f"{edge.lock.kind} #{edge.lock.serial}, which {task_text(edge.blocker)} took"
         f"{at(first_place(edge.hold.stack))}."
     )

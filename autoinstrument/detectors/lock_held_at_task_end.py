@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from autoinstrument.detectors._tools import at, frame_place, related, shown, task_text
+from autoinstrument.detectors._tools import at, frame_place, opening, related, shown
 from autoinstrument.detectors._waits import helper_parent
 from autoinstrument.places import has_user_frame
 from autoinstrument.records import Finding, Hold, LockRecord
@@ -64,11 +64,11 @@ def _finding(world: World, lock: LockRecord, hold: Hold) -> Finding:
     waiting = list(lock.waiters.values())
     blocked = ""
     if waiting:
-        blocked = f" {task_text(waiting[0].task).capitalize()} waits for it"
+        blocked = f" {opening(waiting[0].task)} waits for it"
         blocked += f" and {len(waiting) - 1} more." if len(waiting) > 1 else "."
     how = f" ({hold.owner.outcome})" if hold.owner.outcome not in {"", "ended"} else ""
     message = (
-        f"{task_text(hold.owner).capitalize()} took {what}{lock.kind} #{lock.serial}{at(place)} and "
+        f"{opening(hold.owner)} took {what}{lock.kind} #{lock.serial}{at(place)} and "
         f"ended{how} without giving it back; everybody who asks for it now waits for ever.{blocked}"
     )
     finding = Finding(

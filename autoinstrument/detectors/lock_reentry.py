@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from autoinstrument.detectors._tools import at, frame_place, functions_of, related, shown, task_text
+from autoinstrument.detectors._tools import at, frame_place, functions_of, opening, related, shown
 from autoinstrument.detectors._waits import helper_parent
 from autoinstrument.records import Finding, Hold, WaitRecord
 from autoinstrument.world import World
@@ -46,9 +46,9 @@ def _finding(wait: WaitRecord, hold: Hold) -> Finding:
     held = frame_place(hold.stack)
     calls = " called by ".join(f"{name}()" for name in functions_of(wait.stack)[:3])
     message = (
-        f"{task_text(wait.task).capitalize()} asks{at(place)} for {wait.lock.kind} "
-        f"#{wait.lock.serial}, which it holds itself since{at(held)}; it waits for itself and never "
-        f"goes on. The second request comes from {calls}."
+        f"{opening(wait.task)} asks{at(place)} for {wait.lock.kind} "
+        f"#{wait.lock.serial}, which it holds itself since{at(held)}; it waits for itself and "
+        f"never goes on. The second request comes from {calls}."
     )
     finding = Finding(
         KIND,

@@ -25,8 +25,8 @@ def attach(world: World) -> None:
         taken = frame_place(hold.stack)
         message = (
             f"{lock.kind} #{lock.serial}, taken{at(taken)} by {task_text(owner)}, was released"
-            f"{at(place)} by {task_text(task)} while its owner was still using it; others can enter "
-            "the guarded section now. asyncio.Lock does not check its owner."
+            f"{at(place)} by {task_text(task)} while its owner was still using it; others can "
+            "enter the guarded section now. asyncio.Lock does not check its owner."
         )
         finding = Finding(
             KIND,

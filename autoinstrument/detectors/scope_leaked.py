@@ -62,7 +62,7 @@ def _report(world: World, scope: ScopeRecord) -> None:
         KIND,
         message,
         "Use `with` or `async with` instead of calling `__aenter__()`, or leave the scope in a "
-        "`finally` block also when the set-up after it fails (contextlib.AsyncExitStack does that).",
+        "`finally` block also when the set-up after it fails (contextlib.AsyncExitStack does so).",
         entered,
         task=scope.owner_name,
         stack=shown(scope.stack),

@@ -3,7 +3,7 @@
 from types import FrameType
 from typing import Final
 
-from autoinstrument.detectors._tools import at, frame_place, related, scope_text, shown, task_text
+from autoinstrument.detectors._tools import at, frame_place, opening, related, scope_text, shown
 from autoinstrument.records import Finding, ScopeRecord, TaskRecord
 from autoinstrument.world import World
 
@@ -35,9 +35,9 @@ def _finding(record: ScopeRecord, task: TaskRecord, inner: list[ScopeRecord]) ->
     still = frame_place(latest.stack)
     more = f" and {len(inner) - 1} more" if len(inner) > 1 else ""
     message = (
-        f"{task_text(task).capitalize()} left the {scope_text(record)} entered{at(entered)}, "
-        f"now{at(location)}, while the {scope_text(latest)} entered later{at(still)}{more} is still "
-        "open. Scopes must be left in the reverse order of their entry."
+        f"{opening(task)} left the {scope_text(record)} entered{at(entered)}, "
+        f"now{at(location)}, while the {scope_text(latest)} entered later{at(still)}{more} is "
+        "still open. Scopes must be left in the reverse order of their entry."
     )
     finding = Finding(
         KIND,

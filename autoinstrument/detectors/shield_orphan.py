@@ -3,7 +3,15 @@
 import sys
 from typing import Any, Final
 
-from autoinstrument.detectors._tools import at, created, frame_place, related, shown, task_text
+from autoinstrument.detectors._tools import (
+    at,
+    created,
+    frame_place,
+    opening,
+    related,
+    shown,
+    task_text,
+)
 from autoinstrument.places import has_user_frame
 from autoinstrument.records import Finding, ShieldRecord
 from autoinstrument.world import World
@@ -71,7 +79,7 @@ def _held(task: Any) -> bool:
 def _finding(record: ShieldRecord) -> Finding:
     place = frame_place(record.stack)
     message = (
-        f"{task_text(record.caller).capitalize()} was cancelled while it waited for "
+        f"{opening(record.caller)} was cancelled while it waited for "
         f"asyncio.shield(){at(place)}. The shielded {task_text(record.inner)} runs on, and nobody "
         "awaits or holds it any more: its result and its errors are lost, and what it uses may be "
         "closed under it."

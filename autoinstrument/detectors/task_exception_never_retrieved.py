@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from autoinstrument.detectors._tools import at, created, frame_place, related, shown, task_text
+from autoinstrument.detectors._tools import at, created, frame_place, opening, related, shown
 from autoinstrument.places import is_user_file
 from autoinstrument.records import Finding, RawStack, TaskRecord
 from autoinstrument.world import World
@@ -43,7 +43,7 @@ def _report(world: World, record: TaskRecord, error: BaseException | None) -> No
         place = raised
     name = type(error).__qualname__
     message = (
-        f"{task_text(record).capitalize()}, created{at(place)}, failed with {name}{at(raised)}, "
+        f"{opening(record)}, created{at(place)}, failed with {name}{at(raised)}, "
         "and nobody retrieved the exception: no code awaited the task or asked for its result."
     )
     finding = Finding(

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from autoinstrument.detectors._tools import at, created, is_users_task, shown, task_text
+from autoinstrument.detectors._tools import at, created, is_users_task, opening, shown
 from autoinstrument.records import Finding
 from autoinstrument.world import World
 
@@ -24,7 +24,7 @@ def attach(world: World) -> None:
             return
         place = created(record)
         message = (
-            f"{task_text(record).capitalize()}, created{at(place)}, was destroyed by the garbage "
+            f"{opening(record)}, created{at(place)}, was destroyed by the garbage "
             "collector before it finished. The event loop keeps only weak references to tasks, "
             "and nothing else in the program held this one."
         )

@@ -8,9 +8,9 @@ from autoinstrument.detectors._tools import (
     created,
     frame_place,
     is_users_task,
+    opening,
     related,
     shown,
-    task_text,
 )
 from autoinstrument.records import Finding, TaskRecord
 from autoinstrument.world import World
@@ -36,7 +36,7 @@ def _finding(record: TaskRecord, task: Any) -> Finding:
     place = created(record)
     state = f"It was waiting{at(waiting)}" if parked else "It had not started yet"
     message = (
-        f"{task_text(record).capitalize()}, created{at(place)}, was still pending when its event "
+        f"{opening(record)}, created{at(place)}, was still pending when its event "
         f"loop was closed. {state} and will never finish; its `finally` blocks do not run."
     )
     finding = Finding(

@@ -21,9 +21,8 @@ def attach(world: World) -> None:
         for record in records:
             task = record()
             waited = stacks.awaited(task) if task is not None else None
-            if waited is None or not world.tasks.live.get(id(waited)):
-                if not hasattr(waited, "_children") and world.inner_of_shield(waited) is None:
-                    continue
+            if not _may_lead_on(world, waited):
+                continue
             cycle = cycle_from(world, record)
             if not cycle or any(edge.lock is not None for edge in cycle):
                 continue
@@ -47,6 +46,15 @@ def attach(world: World) -> None:
     world.moments.on("loop_closing", ending)
 
 
+def _may_lead_on(world: World, waited: Any) -> bool:
+    """Whether an awaited future is a task, or hides one: a gather or a shield."""
+    if waited is None:
+        return False
+    if id(waited) in world.tasks.live or hasattr(waited, "_children"):
+        return True
+    return world.inner_of_shield(waited) is not None
+
+
 def _finding(cycle: list[Edge]) -> Finding:
     stack = stacks.parked(cycle[0].waiter())
     place = frame_place(stack)
@@ -55,9 +63,7 @@ def _finding(cycle: list[Edge]) -> Finding:
         f"{at(frame_place(stacks.parked(edge.waiter())))}"
         for edge in cycle
     ]
-    what = (
-        "A task awaits itself" if len(cycle) == 1 else f"{len(cycle)} tasks await one another"
-    )
+    what = "A task awaits itself" if len(cycle) == 1 else f"{len(cycle)} tasks await one another"
     message = f"{what} in a circle, so none of them ever ends: {'; '.join(steps)}."
     finding = Finding(
         KIND,

@@ -1,4 +1,4 @@
-"""A wait that ended only by a deadline, a cancellation or the program's end: nobody could resolve it."""
+"""A wait that nobody could resolve: it ended by a deadline, a cancellation or the program's end."""
 
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ from autoinstrument.detectors._tools import (
     frame_place,
     functions_of,
     is_users_task,
+    opening,
     related,
     shown,
     task_text,
@@ -129,7 +130,8 @@ class _Checks:
         if state is None or getattr(state, "waiting_receivers", True):
             return ""
         others = [
-            other for other in self._world.tasks.pending()
+            other
+            for other in self._world.tasks.pending()
             if other() is not task and not self._waits_for(other, task)
         ]
         return "" if others else "no other task is left that could receive from the stream"
@@ -139,9 +141,7 @@ class _Checks:
         for name in ("stdout", "stderr"):
             stream = getattr(process, name, None)
             if getattr(stream, "_paused", False):
-                return (
-                    f"the child process cannot end: its {name} pipe is full and nobody reads it"
-                )
+                return f"the child process cannot end: its {name} pipe is full and nobody reads it"
         return ""
 
     def _future_without_resolver(self, record: TaskRecord) -> str:
@@ -164,9 +164,7 @@ class _Checks:
         ]
         if gone:
             place = frame_place(((gone[-1].code, 0),)) if gone[-1].code is not None else None
-            return (
-                f"{task_text(gone[-1])}, which sets such results{at(place)}, is over"
-            )
+            return f"{task_text(gone[-1])}, which sets such results{at(place)}, is over"
         if not others and not self._has_io(task):
             return "no other task, timer or connection is left that could set its result"
         return ""
@@ -212,7 +210,7 @@ def _finding(record: TaskRecord, parked: RawStack, why: str, seconds: float) -> 
     place = frame_place(parked)
     names = " called by ".join(f"{name}()" for name in functions_of(parked)[:3])
     message = (
-        f"{task_text(record).capitalize()} waited{at(place)} for {seconds:.1f} s until the wait was "
+        f"{opening(record)} waited{at(place)} for {seconds:.1f} s until the wait was "
         f"broken off; it could never have been resolved: {why}. The wait is in {names}."
     )
     finding = Finding(

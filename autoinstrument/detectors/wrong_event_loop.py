@@ -3,7 +3,7 @@
 from types import FrameType
 from typing import Any, Final
 
-from autoinstrument.detectors._tools import at, frame_place, functions_of, shown, task_text
+from autoinstrument.detectors._tools import at, frame_place, functions_of, opening, shown
 from autoinstrument.places import capture, has_user_frame
 from autoinstrument.records import Finding, RawStack, TaskRecord
 from autoinstrument.world import World
@@ -41,7 +41,7 @@ def _report(world: World, what: str, stack: RawStack, task: TaskRecord | None) -
     used = f"{what} {name}" if name else f"asyncio {what}"
     where = f" in {', '.join(f'{function}()' for function in functions_of(stack)[:2])}"
     message = (
-        f"{task_text(task).capitalize()} used{at(place)} the {used}, which is bound to another event "
+        f"{opening(task)} used{at(place)} the {used}, which is bound to another event "
         f"loop{where}. Locks, queues, futures and connections belong to the loop in which they "
         "first waited."
     )

@@ -1,7 +1,8 @@
 """Who cancels whom: calls of `Task.cancel`, which is compiled and cannot be woven.
 
 Python 3.12 and newer: `sys.monitoring` CALL events, only in code objects that mention
-`cancel` (or close asynchronous generators); every code object is looked at once, when it starts for the first time.
+`cancel` (or close asynchronous generators); every code object is looked at once, when it
+starts for the first time.
 Python 3.11: `asyncio.Task` is replaced by a subclass of the same name that overrides
 `cancel` alone; `type(task) is asyncio.Task` stays true.
 """
@@ -98,7 +99,7 @@ def _observe_calls(patches: Patches, observer: CancelObserver) -> None:
     def called(code: CodeType, offset: int, function: Any, first: Any) -> Any:
         name = getattr(function, "__name__", "")
         if name not in _WATCHED:
-            return sys.monitoring.DISABLE
+            return monitoring.DISABLE
         owner = getattr(function, "__self__", None)
         target = first if owner is None or isinstance(owner, type | ModuleType) else owner
         if name == "cancel":
@@ -111,7 +112,7 @@ def _observe_calls(patches: Patches, observer: CancelObserver) -> None:
     def started(code: CodeType, offset: int) -> Any:
         if not _WATCHED.isdisjoint(code.co_names):
             monitoring.watch_calls(code)
-        return sys.monitoring.DISABLE
+        return monitoring.DISABLE
 
     if monitoring.observe_calls(called, started):
         patches.observed("cancellation origins", "asyncio.Task.cancel", monitoring.release)

@@ -100,9 +100,7 @@ class CombinatorPort(Port):
             self.failed("outer_done", exc)
 
 
-def install(
-    patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any
-) -> CombinatorPort:
+def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any) -> CombinatorPort:
     """Hook gather and shield."""
     port = CombinatorPort(failed, tasks, moments)
     patches.weave(

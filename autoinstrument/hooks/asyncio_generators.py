@@ -1,6 +1,5 @@
 """Asynchronous generators, through the hooks that the loop itself gives to the interpreter."""
 
-import asyncio.runners
 import sys
 from asyncio.base_events import BaseEventLoop
 from typing import Any

@@ -6,7 +6,7 @@ events and queues cost something only when a task waits.
 
 import sys
 from asyncio.locks import Condition, Event, Lock, Semaphore
-from asyncio.mixins import _LoopBoundMixin  # type: ignore[attr-defined] # private, woven
+from asyncio.mixins import _LoopBoundMixin
 from asyncio.queues import Queue
 from typing import Any
 
@@ -64,7 +64,9 @@ class LockPort(Port):
     def waiting(self, thing: Any, op: str, kind: str) -> None:
         """The running task is about to wait."""
         try:
-            self._wait_started(thing, op, sys._getframe(2), kind, 0 if kind != "asyncio.Lock" else 1)
+            self._wait_started(
+                thing, op, sys._getframe(2), kind, 0 if kind != "asyncio.Lock" else 1
+            )
         except Exception as exc:
             self.failed("waiting", exc)
 
@@ -90,9 +92,7 @@ class LockPort(Port):
             self.failed("other_loop", exc)
 
 
-def install(
-    patches: Patches, resources: ResourceTracker, moments: Moments, failed: Any
-) -> None:
+def install(patches: Patches, resources: ResourceTracker, moments: Moments, failed: Any) -> None:
     """Hook the synchronisation objects of the standard library."""
     port = LockPort(failed, resources, moments)
     patches.weave(
@@ -116,7 +116,9 @@ def install(
         ),
         Edit("after", "port.waited(self, fut)", "self._waiters.remove(fut)"),
     )
-    patches.weave("semaphores", Semaphore, "release", port, Edit("entry", "port.permit_released(self)"))
+    patches.weave(
+        "semaphores", Semaphore, "release", port, Edit("entry", "port.permit_released(self)")
+    )
     _waits(patches, port)
     patches.weave(
         "loop binding",

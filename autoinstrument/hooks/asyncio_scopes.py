@@ -41,7 +41,9 @@ class ScopePort(Port):
         try:
             record = self._scope_left(scope, sys._getframe(2))
             if record is not None and record.expired_ns:
-                self._moments.fire("timeout_left", record, exc_type is not None, self._tasks.current())
+                self._moments.fire(
+                    "timeout_left", record, exc_type is not None, self._tasks.current()
+                )
         except Exception as exc:
             self.failed("timeout_leaving", exc)
 

@@ -33,7 +33,9 @@ class ContextPort(Port):
         try:
             if isinstance(thing, AsyncGeneratorType):
                 frame = sys._getframe(2)
-                self._moments.fire("generator_called", thing, "aclose", self._tasks.current(), frame)
+                self._moments.fire(
+                    "generator_called", thing, "aclose", self._tasks.current(), frame
+                )
         except Exception as exc:
             self.failed("closing", exc)
 

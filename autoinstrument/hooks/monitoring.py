@@ -15,6 +15,8 @@ from autoinstrument import env
 _CANDIDATES: Final = (4, 3, 5)  # 0 is the debugger's, 1 coverage's, 2 a profiler's
 _NAME: Final = "asyncscope"
 _state: dict[str, int] = {}
+_monitoring: Any = getattr(sys, "monitoring", None)
+DISABLE: Final[Any] = getattr(_monitoring, "DISABLE", None)
 
 
 def tool() -> int | None:
@@ -25,7 +27,7 @@ def tool() -> int | None:
         return _state["tool"]
     for number in _CANDIDATES:
         try:
-            sys.monitoring.use_tool_id(number, _NAME)
+            _monitoring.use_tool_id(number, _NAME)
         except ValueError:
             continue
         _state["tool"] = number
@@ -40,9 +42,9 @@ def observe_calls(
     number = tool()
     if number is None:
         return False
-    events = sys.monitoring.events
-    sys.monitoring.register_callback(number, events.CALL, called)
-    sys.monitoring.register_callback(number, events.PY_START, started)
+    events = _monitoring.events
+    _monitoring.register_callback(number, events.CALL, called)
+    _monitoring.register_callback(number, events.PY_START, started)
     _enable(events.PY_START)
     return True
 
@@ -51,7 +53,7 @@ def watch_calls(code: CodeType) -> None:
     """Ask for the calls made by one code object."""
     number = tool()
     if number is not None:
-        _local(code, sys.monitoring.events.CALL)
+        _local(code, _monitoring.events.CALL)
 
 
 def observe_ends(
@@ -62,9 +64,9 @@ def observe_ends(
     number = tool()
     if number is None:
         return False
-    events = sys.monitoring.events
-    sys.monitoring.register_callback(number, events.PY_RETURN, returned)
-    sys.monitoring.register_callback(number, events.PY_UNWIND, unwound)
+    events = _monitoring.events
+    _monitoring.register_callback(number, events.PY_RETURN, returned)
+    _monitoring.register_callback(number, events.PY_UNWIND, unwound)
     _enable(events.PY_UNWIND)
     return True
 
@@ -72,23 +74,23 @@ def observe_ends(
 def watch_return(code: CodeType) -> None:
     """Ask for the returns of one code object; once is enough."""
     if tool() is not None:
-        _local(code, sys.monitoring.events.PY_RETURN)
+        _local(code, _monitoring.events.PY_RETURN)
 
 
 def _enable(events: int) -> None:
     number = _state["tool"]
-    sys.monitoring.set_events(number, sys.monitoring.get_events(number) | events)
+    _monitoring.set_events(number, _monitoring.get_events(number) | events)
 
 
 def _local(code: CodeType, event: int) -> None:
     number = _state["tool"]
-    events = sys.monitoring.get_local_events(number, code)
+    events = _monitoring.get_local_events(number, code)
     if not events & event:
-        sys.monitoring.set_local_events(number, code, events | event)
+        _monitoring.set_local_events(number, code, events | event)
 
 
 def release() -> None:
     """Give the tool back; every event of ours ends."""
     number = _state.pop("tool", None)
     if number is not None:
-        sys.monitoring.free_tool_id(number)
+        _monitoring.free_tool_id(number)

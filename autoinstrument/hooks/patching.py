@@ -173,5 +173,3 @@ def frame(depth: int) -> Any:
         return sys._getframe(depth + 1)
     except ValueError:
         return None
-
-

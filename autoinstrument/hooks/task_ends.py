@@ -59,9 +59,7 @@ def _is_bottom(frame: Any) -> bool:
     return outer is None or not outer.f_code.co_flags & (_COROUTINE | ASYNC_GENERATOR)
 
 
-def install(
-    patches: Patches, tasks: TaskTracker, failed: Any
-) -> EndObserver | None:
+def install(patches: Patches, tasks: TaskTracker, failed: Any) -> EndObserver | None:
     """Observe ends where the interpreter can tell them without being seen."""
     observer = EndObserver(tasks, failed)
     if not monitoring.observe_ends(observer.returned, observer.unwound):

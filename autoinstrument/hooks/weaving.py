@@ -123,9 +123,11 @@ def _build(code: CodeType, qualname: str, definition: Definition) -> CodeType:
     parts = qualname.split(".")
     holder: ast.stmt = definition
     if len(parts) > 1 and parts[-2] != "<locals>":
-        holder = ast.ClassDef(name=parts[-2], bases=[], keywords=[], body=[definition], decorator_list=[])
+        holder = ast.ClassDef(
+            name=parts[-2], bases=[], keywords=[], body=[definition], decorator_list=[]
+        )
         if "type_params" in ast.ClassDef._fields:
-            holder.type_params = []
+            holder.type_params = []  # type: ignore[attr-defined] # Python 3.12
         ast.copy_location(holder, definition)
     module = ast.fix_missing_locations(ast.Module(body=[holder], type_ignores=[]))
     with warnings.catch_warnings():
@@ -236,7 +238,8 @@ def _around(call: str, value: ast.expr | None, where: ast.stmt) -> ast.expr:
     expression = statement.value
     if isinstance(expression, ast.Call):
         expression.args = [
-            value if isinstance(arg, ast.Name) and arg.id == "value" else arg for arg in expression.args
+            value if isinstance(arg, ast.Name) and arg.id == "value" else arg
+            for arg in expression.args
         ]
     return expression
 

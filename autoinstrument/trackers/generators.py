@@ -6,7 +6,7 @@ from types import FrameType
 from typing import Any
 
 from autoinstrument.places import capture
-from autoinstrument.records import GeneratorRecord, TaskRecord
+from autoinstrument.records import GeneratorRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker
 

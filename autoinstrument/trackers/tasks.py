@@ -15,6 +15,7 @@ from autoinstrument.records import (
     FAILED,
     RETURNED,
     CancelOrigin,
+    RawPlace,
     RawStack,
     ScopeRecord,
     TaskRecord,
@@ -130,9 +131,7 @@ class TaskTracker:
         self.live[record.key] = record
         return record
 
-    def root_ended(
-        self, code: CodeType, outcome: str, error: BaseException | None = None
-    ) -> None:
+    def root_ended(self, code: CodeType, outcome: str, error: BaseException | None = None) -> None:
         """Record the exact end of the running task, when it is its root coroutine that ends."""
         record = self.current()
         if record is None or record.code is not code or record.ended_ns:
@@ -273,7 +272,7 @@ def outcome_of(task: Any) -> tuple[str, BaseException | None]:
 
 def _raising_places(error: BaseException) -> RawStack:
     """Return the places of a traceback, innermost first."""
-    found = []
+    found: list[RawPlace] = []
     step = error.__traceback__
     while step is not None and len(found) < 100:
         found.append((step.tb_frame.f_code, step.tb_lasti))
