@@ -21,7 +21,9 @@ SUMMARY = "Check whether programs of this environment are watched, and by which 
 TIMEOUT_S: Final = 60
 PREFIX: Final = "ASYNCSCOPE_"
 # Variables that are no settings of the running agent.
-OF_START_UP: Final = frozenset({ENABLE, "ASYNCSCOPE_CONFIG", "ASYNCSCOPE_DEBUGPY_OWNER"})
+OF_START_UP: Final = frozenset(
+    {ENABLE, "ASYNCSCOPE_CONFIG", "ASYNCSCOPE_DEBUGPY_OWNER", "ASYNCSCOPE_ROOT_PID"}
+)
 IN_CHILD: Final = (
     "import sys; loaded = frozenset(sys.modules)\n"
     "from autoinstrument.cli.facts import main; main(loaded)"

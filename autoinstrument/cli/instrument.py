@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
     if not command:
         options.usage_error("which command? For example: asyncscope-instrument python app.py")
     environ = {**os.environ, **settings(options)}
+    environ.pop("ASYNCSCOPE_ROOT_PID", None)  # the command is the first process of a new run
     try:
         if options.module:
             target = module_target(command)
