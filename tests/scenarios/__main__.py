@@ -35,9 +35,9 @@ def _count(outcomes: Iterable[Outcome]) -> dict[str, Counter[str]]:
 
 def _print_table(outcomes: list[Outcome]) -> None:
     kinds = _count(outcomes)
-    kinds["all"] = sum(kinds.values(), Counter())
+    rows = [*sorted(kinds.items()), ("all", sum(kinds.values(), Counter()))]
     _say(f"{'kind':34}" + "".join(f"{column:>10}" for column in _COLUMNS))
-    for kind, row in [*sorted((k, r) for k, r in kinds.items() if k != "all"), ("all", kinds["all"])]:
+    for kind, row in rows:
         _say(f"{kind:34}" + "".join(f"{row[column]:10}" for column in _COLUMNS))
     healthy = [outcome for outcome in outcomes if is_healthy_here(outcome.scenario)]
     silent = sum(not outcome.faults() for outcome in healthy)

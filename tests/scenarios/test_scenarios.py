@@ -18,7 +18,7 @@ def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcom
     selected = [
         callspec.params["scenario"]
         for item in request.session.items
-        if (callspec := getattr(item, "callspec", None)) and item.module is request.module
+        if (callspec := getattr(item, "callspec", None)) and item.path == request.path
     ]
     pool = ThreadPoolExecutor(JOBS, thread_name_prefix="scenario")
     try:
