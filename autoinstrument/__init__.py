@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from autoinstrument.agent import install as install
     from autoinstrument.agent import status as status
     from autoinstrument.agent import uninstall as uninstall
+    from autoinstrument.debugger import AsyncDebugClient as AsyncDebugClient
+    from autoinstrument.debugger import DebugEvent as DebugEvent
+    from autoinstrument.debugger import DebugpyServer as DebugpyServer
+    from autoinstrument.debugger import DebugSession as DebugSession
+    from autoinstrument.debugger import RemoteDebugger as RemoteDebugger
     from autoinstrument.monitors import AsyncTaskTracker as AsyncTaskTracker
     from autoinstrument.monitors import CancelScopeMonitor as CancelScopeMonitor
     from autoinstrument.monitors import CancelScopeTracker as CancelScopeTracker
@@ -18,9 +23,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AsyncDebugClient": "debugger",
     "AsyncTaskTracker": "monitors",
     "CancelScopeMonitor": "monitors",
     "CancelScopeTracker": "monitors",
+    "DebugEvent": "debugger",
+    "DebugSession": "debugger",
+    "DebugpyServer": "debugger",
+    "RemoteDebugger": "debugger",
     "ResourceMonitor": "monitors",
     "install": "agent",
     "status": "agent",

@@ -45,7 +45,7 @@ def start() -> None:
         _started_in = os.getpid()
         if not is_infrastructure(sys.orig_argv) and is_on():
             when_imported("asyncio", _asyncio_imported)
-    except Exception as exc:  # noqa: BLE001 - the program starts whatever happens here
+    except Exception as exc:  # the program starts whatever happens here
         say(f"could not start ({type(exc).__name__}: {exc}); the program runs unwatched")
 
 
@@ -62,6 +62,6 @@ def is_on() -> bool:
 
 
 def _asyncio_imported(module: "ModuleType") -> None:
-    from autoinstrument import agent  # noqa: PLC0415 - its imports need asyncio
+    from autoinstrument import agent  # its imports need asyncio
 
     agent.asyncio_imported(module)

@@ -57,7 +57,7 @@ def _imported(name: str, module: "ModuleType") -> None:
 def _call(callback: "Callable[[ModuleType], object]", module: "ModuleType") -> None:
     try:
         callback(module)
-    except Exception as exc:  # noqa: BLE001 - the program's own import must succeed
+    except Exception as exc:  # the program's own import must succeed
         name = f"{type(exc).__name__}: {exc}"
         say(f"could not start after the import of {module.__name__} ({name})")
 

@@ -14,5 +14,5 @@ def say(message: str) -> None:
         # One call, so that lines of several processes are not torn apart.
         sys.stderr.write("asyncscope: " + " ".join(message.splitlines()) + "\n")
         sys.stderr.flush()
-    except Exception:  # noqa: BLE001, S110 - closed, absent or replaced: nobody is there to read
+    except Exception:  # noqa: S110 - closed, absent or replaced: nobody is there to read
         pass

@@ -73,7 +73,7 @@ def rendered(markdown: str, width: int) -> str:
         if number % 2:  # between two fences
             lines += [textwrap.indent(part.rstrip(), "    "), ""]
         else:
-            for block in re.split(r"\n\s*?\n", part.strip("\n")):
+            for block in re.split(r"\n(?:[ \t]*\n)+", part.strip("\n")):
                 lines += [*_block(block, width), ""]
     return "\n".join(lines).rstrip()
 

@@ -52,7 +52,7 @@ def collect(was_loaded: frozenset[str]) -> dict[str, Any]:
     """Return what is installed, what ran at start-up and what the agent says of itself."""
     import_module("asyncio")
     libraries = {name: _imported(name) for name in LIBRARIES}
-    from autoinstrument import agent, env  # noqa: PLC0415 - the agent needs asyncio
+    from autoinstrument import agent, env  # the agent needs asyncio
 
     hooked = "autoinstrument._boot" in was_loaded
     if not hooked:
@@ -90,7 +90,7 @@ def _imported(name: str) -> str | None:
         return None
     try:
         import_module(name)
-    except Exception as exc:  # noqa: BLE001 - a broken library is a fact like any other
+    except Exception as exc:  # a broken library is a fact like any other
         return f"cannot be imported ({type(exc).__name__}: {exc})"
     return _version(name.replace("_", "-")) or "of unknown version"
 

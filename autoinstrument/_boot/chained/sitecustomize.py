@@ -22,7 +22,7 @@ def _start():
     if sys.version_info < (3, 11):
         return False
     try:
-        from autoinstrument._boot import start  # noqa: PLC0415 - not there in other Pythons
+        from autoinstrument._boot import start  # not there in other Pythons
     except ImportError:
         return False
     start()
@@ -41,7 +41,7 @@ def _run_next():
     """Import the sitecustomize that this one hides; its errors are the caller's to report."""
     ours = sys.modules.pop("sitecustomize", None)
     try:
-        import sitecustomize  # noqa: F401, PLC0415 - the next one on the path
+        import sitecustomize  # noqa: F401 - the next one on the path
     except ImportError as exc:
         if getattr(exc, "name", "sitecustomize") != "sitecustomize":
             raise
