@@ -20,6 +20,7 @@ PROGRAM = Path(__file__).parent / "support" / "agent_cli.py"
 
 async def first_sentence(question: str) -> str:
     options = ClaudeAgentOptions(cli_path=PROGRAM)
+    sentence = ""
     async for message in query(prompt=question, options=options):
         if isinstance(message, AssistantMessage) and isinstance(message.content[0], TextBlock):
             sentence = message.content[0].text

@@ -13,7 +13,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import uvicorn
@@ -80,8 +80,8 @@ def slow() -> str:
 async def call(client: httpx.AsyncClient, number: int) -> str:
     """Visit, read a stream, and now and then give up waiting."""
     await client.get("/visit")
-    async with client.stream("GET", "/lines") as answer, aclosing(answer.aiter_lines()) as text:
-        count = len([line async for line in text])
+    async with client.stream("GET", "/lines") as answer:
+        count = len([line async for line in answer.aiter_lines()])
     if number % 10 == 0:
         with suppress(httpx.ReadTimeout):
             await client.get("/slow", timeout=httpx.Timeout(30, read=0.05))
