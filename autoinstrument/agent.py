@@ -91,7 +91,7 @@ class Agent:
         world.inner_of_shield = shields.inner
         asyncio_cancel.install(patches, world.tasks, world.scopes, self.moments, failed)
         contexts.install(patches, world.tasks, self.moments, failed)
-        task_ends.install(patches, world.tasks, failed)
+        task_ends.install(patches, world.tasks, self.moments, failed)
         world.loops.first_run = self._loop_runs
         self._install_late((generators, loops))
         if self.settings.debugpy and os.environ.get("ASYNCSCOPE_DEBUGPY_WAIT", "") not in {"", "0"}:
@@ -123,7 +123,8 @@ class Agent:
         world, patches, failed = self.world, self.patches, self.moments.failed
 
         def anyio_backend(module: ModuleType) -> None:
-            anyio_scopes.install(patches, module, world.scopes, failed)
+            trackers = (world.scopes, world.tasks)
+            anyio_scopes.install(patches, module, trackers, self.moments, failed)
             anyio_locks.install(patches, module, world.resources, self.moments, failed)
 
         def uvloop(module: ModuleType) -> None:
@@ -277,6 +278,8 @@ def install() -> "Agent | None":
         return _current[0]
     if env.IMPLEMENTATION != "cpython":
         say(f"works with CPython only, not {env.IMPLEMENTATION}; the program runs unwatched")
+        return None
+    if not env.in_main_interpreter():
         return None
     settings, problems = load(os.environ)
     os.environ.setdefault("ASYNCSCOPE_ROOT_PID", str(os.getpid()))

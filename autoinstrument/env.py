@@ -28,3 +28,19 @@ def facts() -> dict[str, bool | str]:
         "wait_for_makes_a_task": WAIT_FOR_MAKES_A_TASK,
         "local_unwind": LOCAL_UNWIND,
     }
+
+
+def in_main_interpreter() -> bool:
+    """Whether this is the process's main interpreter (PEP 734).
+
+    A subinterpreter cannot end while a thread of ours runs in it, so nothing is watched there.
+    """
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            module = __import__(name)
+        except ImportError:
+            continue
+        current, main = module.get_current(), module.get_main()
+        first = current[0] if isinstance(current, tuple) else current
+        return bool(first == (main[0] if isinstance(main, tuple) else main))
+    return True

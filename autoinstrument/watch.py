@@ -6,9 +6,12 @@ it may call `threading.current_thread()`.
 """
 
 import _thread
+import asyncio
+import asyncio.runners
 import os
 import sys
 import time
+from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, Final
@@ -18,22 +21,28 @@ from autoinstrument.records import LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
 
 _PERIOD_S: Final = 0.05
-_IDLE_NAMES: Final = frozenset({"select", "poll"})
+# bound before a test suite mocks them, or a detector of blocking calls takes us for the program
+_acquire = _thread.LockType.acquire
+_listdir, _sleep, _monotonic = os.listdir, time.sleep, time.monotonic
+_RUN_ONCE: Final[Any] = vars(BaseEventLoop)["_run_once"]
+_LOOP_FILES: Final = frozenset(
+    {asyncio.base_events.__file__, asyncio.events.__file__, asyncio.runners.__file__}
+)
 
 
 class _Beat:
     """One heartbeat sent into a loop that looks busy."""
 
-    __slots__ = ("answered", "since_ns", "stack", "task")
+    __slots__ = ("answered_ns", "since_ns", "stack", "task")
 
     def __init__(self, since_ns: int) -> None:
         self.since_ns = since_ns
-        self.answered = False
+        self.answered_ns = 0
         self.stack: RawStack = ()
         self.task: TaskRecord | None = None
 
     def __call__(self) -> None:
-        self.answered = True
+        self.answered_ns = monotonic_ns()
 
 
 class Watch:
@@ -53,6 +62,7 @@ class Watch:
         self._stop = False
         self.ident = 0
         self.drain: Callable[[], None] | None = None
+        world.moments.on("loop_stopped", self.judge)
 
     def start(self) -> None:
         """Start the thread if it does not run; called in a loop's thread."""
@@ -60,8 +70,8 @@ class Watch:
             return
         self._running = True
         self._stop = False
-        self._wake.acquire(blocking=False)
-        self._done.acquire(blocking=False)
+        _acquire(self._wake, False)
+        _acquire(self._done, False)
         try:
             _thread.start_new_thread(self._run, ())
         except RuntimeError:  # no thread can be started any more, as at the interpreter's end
@@ -74,7 +84,7 @@ class Watch:
         self._stop = True
         if self._wake.locked():
             self._wake.release()
-        if self._done.acquire(timeout=timeout_s):
+        if _acquire(self._done, True, timeout_s):
             self._running = False
             _wait_until_gone()
 
@@ -88,12 +98,12 @@ class Watch:
 
     def _run(self) -> None:
         self.ident = _thread.get_ident()
-        last_drain = time.monotonic()
+        last_drain = _monotonic()
         try:
             while not self._woken_to_stop():
                 self._step()
-                if self.drain is not None and time.monotonic() - last_drain >= 1.0:
-                    last_drain = time.monotonic()
+                if self.drain is not None and _monotonic() - last_drain >= 1.0:
+                    last_drain = _monotonic()
                     self.drain()
         except Exception as exc:
             self._failed("watch thread", exc)
@@ -103,7 +113,7 @@ class Watch:
 
     def _woken_to_stop(self) -> bool:
         """Sleep for a period; return whether `stop` has ended the sleep."""
-        self._wake.acquire(timeout=_PERIOD_S)
+        _acquire(self._wake, True, _PERIOD_S)
         return self._stop
 
     def _step(self) -> None:
@@ -128,7 +138,7 @@ class Watch:
         if beat is not None:
             self._look_at_beat(record, beat, frame, now)
             return
-        if frame is None or frame.f_code.co_name in _IDLE_NAMES or _is_loop_itself(frame):
+        if frame is None or _is_waiting(frame) or _is_loop_itself(frame):
             self._last_busy.pop(record.key, None)
             return
         root = _root_of(frame)
@@ -151,11 +161,8 @@ class Watch:
 
     def _look_at_beat(self, record: LoopRecord, beat: _Beat, frame: Any, now: int) -> None:
         took = now - beat.since_ns
-        if beat.answered or not record.thread_id:
-            self._beats.pop(record.key, None)
-            self._last_busy.pop(record.key, None)
-            if beat.stack and took >= self._block_ns:
-                self._blocked(record, beat, took)
+        if beat.answered_ns or not record.thread_id:
+            self.judge(record)
             return
         if frame is not None and took >= min(self._block_ns // 2, 100_000_000):
             stack = capture(frame, 40)
@@ -163,9 +170,17 @@ class Watch:
                 beat.stack = stack
                 beat.task = self._task_on(record)
 
-    def _task_on(self, record: LoopRecord) -> TaskRecord | None:
-        import asyncio
+    def judge(self, record: LoopRecord) -> None:
+        """Report an open beat of a loop that has answered it, or that stops."""
+        beat = self._beats.pop(record.key, None)
+        self._last_busy.pop(record.key, None)
+        if beat is None:
+            return
+        took = (beat.answered_ns or monotonic_ns()) - beat.since_ns
+        if beat.stack and took >= self._block_ns:
+            self._blocked(record, beat, took)
 
+    def _task_on(self, record: LoopRecord) -> TaskRecord | None:
         loop = record()
         try:
             task = asyncio.current_task(loop)
@@ -180,15 +195,21 @@ class Watch:
         self._moments.fire("blocked", record, beat.stack, took, beat.task)
 
 
+def _is_waiting(frame: Any) -> bool:
+    """Whether a loop's thread waits for events: in the selector, called by the loop itself."""
+    outer = frame.f_back
+    return outer is not None and outer.f_code is _RUN_ONCE.__code__
+
+
 def _is_loop_itself(frame: Any) -> bool:
-    """Whether a loop's thread stands in the code that runs the loop: compiled and idle."""
-    return frame.f_code.co_name in {"run", "run_until_complete", "run_forever", "_run_once"}
+    """Whether a frame is asyncio's own code that runs a loop: a compiled loop is idle below it."""
+    return frame.f_code.co_filename in _LOOP_FILES
 
 
 def _root_of(frame: Any) -> int:
     """Return the identity of the outermost frame that the loop called."""
     root = frame
-    while frame is not None and not _is_loop_itself(frame) and frame.f_code.co_name != "_run":
+    while frame is not None and not _is_loop_itself(frame):
         root = frame
         frame = frame.f_back
     return id(root)
@@ -198,11 +219,11 @@ def _wait_until_gone() -> None:
     """Wait until the operating system has ended the thread, as fork() looks at that number."""
     if not sys.platform.startswith("linux"):
         return
-    deadline = time.monotonic() + 0.05
-    while time.monotonic() < deadline:
+    deadline = _monotonic() + 0.05
+    while _monotonic() < deadline:
         try:
-            if len(os.listdir("/proc/self/task")) <= len(sys._current_frames()):
+            if len(_listdir("/proc/self/task")) <= len(sys._current_frames()):
                 return
         except OSError:
             return
-        time.sleep(0.0005)
+        _sleep(0.0005)

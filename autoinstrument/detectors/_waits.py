@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from autoinstrument import stacks
 from autoinstrument.records import Hold, LockRecord, TaskRecord
 from autoinstrument.world import World
+
+_MOST_TASKS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +73,56 @@ def helper_parent(world: World, hold: Hold) -> TaskRecord:
 
 
 def cycle_from(world: World, start: TaskRecord) -> list[Edge]:
-    """Return the edges of a cycle through a task, or nothing.
+    """Return the edges of a deadlock in which a task is stuck, or nothing.
 
-    A semaphore blocks only when each of its holders is part of the deadlock; a task that
-    awaits several others is blocked by each of them.
+    A lock blocks its waiter while its holder is stuck; a semaphore only when each of its
+    holders is. A task that awaits others is stuck when one of them is.
     """
+    stuck = _stuck(_reachable(world, start))
+    if start.serial not in stuck:
+        return []
     path: list[Edge] = []
     visited: set[int] = set()
 
     def visit(record: TaskRecord) -> bool:
-        if record.serial in visited:
-            return False
         visited.add(record.serial)
-        for edge in edges(world, record):
-            if edge.lock is not None and len(edge.lock.holds) > 1:
-                continue  # another holder may give its permit back
+        for edge in stuck.get(record.serial, ()):
             path.append(edge)
-            if edge.blocker is start or visit(edge.blocker):
+            back = edge.blocker is start
+            if back or (edge.blocker.serial not in visited and visit(edge.blocker)):
                 return True
             path.pop()
         return False
 
     return list(path) if visit(start) else []
+
+
+def _reachable(world: World, start: TaskRecord) -> dict[int, list[Edge]]:
+    """Return the edges of all tasks that a task waits for, directly or not."""
+    found: dict[int, list[Edge]] = {}
+    pending = [start]
+    while pending and len(found) < _MOST_TASKS:
+        record = pending.pop()
+        if record.serial in found:
+            continue
+        found[record.serial] = list(edges(world, record))
+        pending.extend(edge.blocker for edge in found[record.serial])
+    return found
+
+
+def _stuck(graph: dict[int, list[Edge]]) -> dict[int, list[Edge]]:
+    """Remove tasks that can go on until only those are left that cannot."""
+    stuck = dict(graph)
+    changed = True
+    while changed:
+        changed = False
+        for serial, waits in list(stuck.items()):
+            through_lock = any(edge.lock is not None for edge in waits)
+            blocked = [edge.blocker.serial in stuck for edge in waits]
+            if not waits or not (all(blocked) if through_lock else any(blocked)):
+                del stuck[serial]
+                changed = True
+    return {
+        serial: [edge for edge in waits if edge.blocker.serial in stuck]
+        for serial, waits in stuck.items()
+    }

@@ -1,20 +1,20 @@
 """A generator is used by a task while another is inside, or closed by a task it is not bound to."""
 
-from contextvars import Token
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from autoinstrument.detectors._tools import (
     at,
     frame_line,
     frame_place,
+    generator_codes,
     named_task,
     related,
     shown,
     task_text,
 )
-from autoinstrument.places import capture
-from autoinstrument.records import Finding, GeneratorRecord, RawStack, TaskRecord
+from autoinstrument.places import capture, has_user_frame
+from autoinstrument.records import Finding, GeneratorRecord, RawPlace, RawStack, TaskRecord
 from autoinstrument.stacks import generator_frames
 from autoinstrument.world import World
 
@@ -26,11 +26,13 @@ def attach(world: World) -> None:
     checks = _Checks(world)
     world.moments.on("generator_called", checks.called)
     world.moments.on("detach_failed", checks.detach_failed)
+    world.moments.on("error_seen", checks.error_seen)
 
 
 class _Checks:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._seen: set[RawPlace] = set()
 
     def called(
         self, generator: Any, method: str, task: TaskRecord | None, frame: FrameType
@@ -39,6 +41,7 @@ class _Checks:
         if record is None or task is None or record.owner is None:
             return
         if generator.ag_running:
+            self._seen.add((frame.f_code, frame.f_lasti))
             inside = self._inside(generator, task)
             if inside is not None:
                 why = (
@@ -68,13 +71,48 @@ class _Checks:
         frame = generator.ag_frame
         if frame is None:
             return ""
-        if any(isinstance(value, Token) for value in frame.f_locals.values()):
-            return "it keeps a context variable token, which is valid in its own context only"
         code = frame.f_code
         for scope in list(self._world.scopes.open.values()):
             if any(raw[0] is code for raw in scope.stack):
                 return f"it holds a scope entered{at(frame_place(scope.stack))}"
         return ""
+
+    def error_seen(self, error: BaseException, stack: RawStack, task: TaskRecord | None) -> None:
+        """The interpreter refused a step of a busy generator, or a token of another context."""
+        text = str(error.args[0]) if error.args else ""
+        if type(error) is ValueError and "different Context" in text:
+            self._token_refused(stack, task)
+        elif type(error) is RuntimeError and "generator is already running" in text:
+            self._busy(text, stack, task)
+
+    def _token_refused(self, stack: RawStack, task: TaskRecord | None) -> None:
+        for code in generator_codes(stack):
+            record = self._world.generators.by_code(code) or self._lately(code)
+            if record is not None and task is not None and record.owner is not task:
+                outer = tuple(raw for raw in stack if raw[0] is not code) or stack
+                why = "it keeps a context variable token, which was refused in the other context"
+                self._report(record, task, outer, "aclose", why, busy=False)
+                return
+
+    def _lately(self, code: CodeType) -> GeneratorRecord | None:
+        for record in reversed(self._world.generators.finished):
+            if record.code is code:
+                return record
+        return None
+
+    def _busy(self, text: str, stack: RawStack, task: TaskRecord | None) -> None:
+        if task is None or not has_user_frame(stack) or stack[0] in self._seen:
+            return
+        for record in list(self._world.generators.live.values()):
+            generator = record()
+            if generator is None or not generator.ag_running:
+                continue
+            inside = self._inside(generator, task)
+            if inside is not None:
+                method = text.partition("(")[0]
+                why = f"{task_text(inside)} was inside it"
+                self._report(record, task, stack, method, why, busy=True)
+                return
 
     def detach_failed(self, frame: FrameType) -> None:
         """A context token was refused; was it a generator that carried it?"""

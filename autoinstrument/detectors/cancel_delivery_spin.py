@@ -2,11 +2,17 @@
 
 from typing import Final
 
+from autoinstrument import stacks
 from autoinstrument.detectors._tools import at, frame_place, related, scope_text, shown, task_text
-from autoinstrument.records import Finding, ScopeRecord
+from autoinstrument.records import Finding, Place, ScopeRecord, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "cancel_delivery_spin"
+
+
+def _parked(record: TaskRecord) -> Place | None:
+    task = record()
+    return frame_place(stacks.parked(task)) if task is not None else None
 
 
 def attach(world: World) -> None:
@@ -24,6 +30,10 @@ def attach(world: World) -> None:
         )
         if scope.left_stack:
             why += " and its exit was refused"
+        inside = world.scopes.tasks_in(scope)
+        stuck = ", ".join(f"{task_text(task)}{at(_parked(task))}" for task in inside[:3])
+        if stuck:
+            why += f" ({stuck})"
         message = (
             f"The {scope_text(scope)} entered{at(entered)} tries to deliver its cancellation on "
             f"every turn of the event loop ({scope.deliveries} times by now) because {why}. "
@@ -40,6 +50,8 @@ def attach(world: World) -> None:
         )
         finding.related = related("scope entered", entered, scope.owner_name)
         finding.related += related("scope cancelled", cancelled)
+        for task in inside[:3]:
+            finding.related += related("task in the scope", _parked(task), task.name)
         finding.related += related("scope left", frame_place(scope.left_stack))
         world.report(finding)
 

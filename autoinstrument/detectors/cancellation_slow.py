@@ -17,7 +17,7 @@ from autoinstrument.detectors._tools import (
     shown,
 )
 from autoinstrument.places import has_user_frame
-from autoinstrument.records import CancelOrigin, Finding, RawStack, ScopeRecord, TaskRecord
+from autoinstrument.records import CancelOrigin, Finding, Place, RawStack, ScopeRecord, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "cancellation_slow"
@@ -35,6 +35,7 @@ class _Checks:
         self._world = world
         self._grace_ns = world.settings.cancel_grace_ms * 1_000_000
         self._open: dict[int, tuple[TaskRecord, CancelOrigin]] = {}
+        self._said: set[tuple[int, Place | None]] = set()
         self._last: dict[int, RawStack] = {}
 
     def cancel_requested(self, record: TaskRecord, origin: CancelOrigin) -> None:
@@ -44,6 +45,7 @@ class _Checks:
 
     def tick(self, now_ns: int) -> None:
         """Report what was cancelled long ago and is not over."""
+        self.scopes(now_ns)
         for serial, (record, origin) in list(self._open.items()):
             task = record()
             if task is None or record.ended or not self._still_open(task, origin):
@@ -57,6 +59,19 @@ class _Checks:
                 self._open.pop(serial, None)
                 self._judge(record, origin, self._last.pop(serial, parked))
 
+    def scopes(self, now_ns: int) -> None:
+        """Report scopes that were cancelled long ago and are still waiting for a task."""
+        for serial, scope in list(self._world.scopes.cancelling.items()):
+            origin = scope.cancel_origin
+            if origin is None or now_ns - origin.at_ns < self._grace_ns:
+                continue
+            self._world.scopes.cancelling.pop(serial, None)
+            for record in self._world.scopes.tasks_in(scope):
+                task = record()
+                parked = stacks.parked(task) if task is not None else ()
+                if has_user_frame(parked) and not _waits_for_children(parked):
+                    self._judge(record, _by_scope(origin, scope), parked)
+
     def _still_open(self, task: Any, origin: CancelOrigin) -> bool:
         if origin.via == "scope" or origin.by_scope is not None:
             scope = origin.by_scope
@@ -64,8 +79,15 @@ class _Checks:
         return cancelling_count(task) > 0
 
     def _judge(self, record: TaskRecord, origin: CancelOrigin, parked: RawStack) -> None:
-        if not is_users_task(record) or not has_user_frame(parked) or waits_by_agreement(parked):
+        key = (record.serial, frame_place(parked))
+        if (
+            key in self._said
+            or not is_users_task(record)
+            or not has_user_frame(parked)
+            or waits_by_agreement(parked)
+        ):
             return
+        self._said.add(key)
         if origin.via != "scope" and not in_clean_up(parked) and not _shielded(parked):
             return  # it goes on as if nothing had happened: cancellation_swallowed
         place = frame_place(parked)
@@ -91,6 +113,22 @@ class _Checks:
         )
         finding.related += related("created", created(record), record.name)
         self._world.report(finding)
+
+
+def _by_scope(origin: CancelOrigin, scope: ScopeRecord) -> CancelOrigin:
+    return CancelOrigin(
+        origin.at_ns,
+        origin.by_serial,
+        origin.by_task,
+        origin.stack,
+        (),
+        via="scope",
+        by_scope=scope,
+    )
+
+
+def _waits_for_children(parked: RawStack) -> bool:
+    return any(code.co_qualname == "TaskGroup.__aexit__" for code, _ in parked)
 
 
 def _is_open(scope: ScopeRecord) -> bool:

@@ -99,13 +99,14 @@ class _Checks:
         return looks[0] >= _LOOKS and now_ns - origin.at_ns > 250_000_000
 
     def _report_going_on(self, record: TaskRecord, origin: CancelOrigin, parked: RawStack) -> None:
-        place = frame_place(origin.parked) if has_user_frame(origin.parked) else frame_place(parked)
+        caught = _still_there(origin.parked, parked)
+        place = frame_place(caught)
         message = (
             f"{opening(record)} was cancelled by {origin_text(origin)} while it was "
             f"waiting{at(place)}, caught the cancellation and went on; it is now"
             f"{at(frame_place(parked))}."
         )
-        self._report(record, origin, place, origin.parked or parked, message)
+        self._report(record, origin, place, caught, message)
 
     def _report(
         self,
@@ -125,8 +126,28 @@ class _Checks:
             stack=shown(stack),
         )
         finding.related = origin_related(origin)
+        for outer in shown(origin.parked)[:4]:
+            finding.related += related("awaited in", outer, record.name)
         finding.related += related("created", frame_place(record.stack), record.name)
         self._world.report(finding)
+
+
+def _still_there(then: RawStack, now: RawStack) -> RawStack:
+    """Return the stack of the cancellation from the function that caught it.
+
+    The handler is in the innermost function that was left by another line than it was
+    entered by: frames outside it stand where they stood, frames inside it are new ones.
+    """
+    outer = list(zip(reversed(then), reversed(now), strict=False))
+    same = 0
+    while same < len(outer) and outer[same][0] == outer[same][1]:
+        same += 1
+    if same < len(outer) and outer[same][0][0] is outer[same][1][0]:
+        same += 1  # the same function, at another line: it went on there
+    caught = then[len(then) - same :] if same else then
+    if not has_user_frame(caught):
+        return then if has_user_frame(then) else now
+    return caught
 
 
 def _origin_of(scope: ScopeRecord, task: TaskRecord | None) -> CancelOrigin | None:

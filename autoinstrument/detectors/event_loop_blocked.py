@@ -20,11 +20,12 @@ def attach(world: World) -> None:
             return
         place = frame_place(stack)
         seconds = duration_ns / 1e9
+        who = task_text(task)
         inner = stack[0][0].co_qualname
         calls = f", inside {inner}()" if place is not None and inner != place.function else ""
         path = " called by ".join(f"{name}()" for name in functions_of(stack)[:3])
         message = (
-            f"The event loop was blocked for {seconds:.2f} s by {task_text(task)}{at(place)}"
+            f"The event loop was blocked for at least {seconds:.2f} s by {who}{at(place)}"
             f"{calls}: synchronous code in {path} ran without an `await`, and nothing else could "
             "run in the meantime: no other task, no timer, no network."
         )

@@ -88,15 +88,17 @@ class _Checks:
 
     def _reason(self, record: TaskRecord, task: Any, parked: RawStack) -> str:
         """Return why nobody could resolve this wait, or "" where that cannot be said."""
-        names = [code.co_qualname for code, _ in parked]
-        if any(name.endswith("Queue.join") for name in names):
-            return self._queue_without_workers(task)
-        if any(name == "Process.wait" for name in names):
-            return self._unread_pipe(task)
-        if any(name == "MemoryObjectSendStream.send" for name in names):
-            return self._stream_without_receiver(task)
-        if any(name == "Queue.put" for name in names):
-            return self._queue_without_takers(task)
+        names = {code.co_qualname for code, _ in parked}
+        reasons = {
+            "Queue.join": self._queue_without_workers,
+            "Process.wait": self._unread_pipe,
+            "MemoryObjectSendStream.send": self._stream_without_receiver,
+            "Barrier.wait": self._barrier_without_parties,
+            "Queue.put": self._queue_without_takers,
+        }
+        for name, reason in reasons.items():
+            if name in names:
+                return reason(task)
         if parked and is_user_file(parked[0][0].co_filename):
             return self._future_without_resolver(record)
         return ""
@@ -135,6 +137,21 @@ class _Checks:
             if other() is not task and not self._waits_for(other, task)
         ]
         return "" if others else "no other task is left that could receive from the stream"
+
+    def _barrier_without_parties(self, task: Any) -> str:
+        barrier: Any = stacks.frame_locals(task, "Barrier.wait").get("self")
+        if barrier is None or barrier.n_waiting >= barrier.parties:
+            return ""
+        for other in self._world.tasks.pending():
+            waiting = other()
+            if waiting is None or waiting is task or self._waits_for(other, task):
+                continue
+            if stacks.frame_locals(waiting, "Barrier.wait").get("self") is not barrier:
+                return ""
+        return (
+            f"only {barrier.n_waiting} of {barrier.parties} parties are at the barrier, and no "
+            "other task is left that could come to it"
+        )
 
     def _unread_pipe(self, task: Any) -> str:
         process = stacks.frame_locals(task, "Process.wait").get("self")

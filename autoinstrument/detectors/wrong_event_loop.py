@@ -18,22 +18,29 @@ def attach(world: World) -> None:
         stack = capture(frame, 24)
         _report(world, type(thing).__name__, stack, world.tasks.current())
 
-    def task_ended(record: TaskRecord) -> None:
-        task = record()
-        error = getattr(task, "_exception", None) if task is not None else None
-        if error is not None:
-            foreign_future(record, error)
-
-    def foreign_future(record: TaskRecord, error: BaseException) -> None:
-        if type(error) is RuntimeError and "attached to a different loop" in str(error):
-            _report(world, "future", record.raised_at or record.stack, record)
+    def error_seen(error: BaseException, stack: RawStack, task: TaskRecord | None) -> None:
+        text = str(error.args[0]) if error.args else ""
+        if type(error) is not RuntimeError or task is None:
+            return
+        if "attached to a different loop" in text:
+            _report(world, "future", stack, task)
+        elif text == "Event loop is closed" and _from_another_loop(world, task, stack):
+            _report(world, "object of a closed loop", stack, task)
 
     world.moments.on("loop_mismatch", loop_mismatch)
-    world.moments.on("task_ended", task_ended)
-    world.moments.on("foreign_future", foreign_future)
+    world.moments.on("error_seen", error_seen)
+
+
+def _from_another_loop(world: World, task: TaskRecord, stack: RawStack) -> bool:
+    """Whether a task in a loop that is open met a closed one."""
+    running = task()
+    loop = getattr(running, "_loop", None)
+    return loop is not None and not loop.is_closed() and has_user_frame(stack)
 
 
 def _report(world: World, what: str, stack: RawStack, task: TaskRecord | None) -> None:
+    if not has_user_frame(stack) and task is not None:
+        stack = task.stack  # a helper task, made by wait_for() before Python 3.12
     if not has_user_frame(stack):
         return
     place = frame_place(stack)

@@ -91,7 +91,8 @@ def install(
         Edit("after", "port.held(self)", "self._owner_task = task"),
         Edit("before", "port.refused(self)", "raise RuntimeError('Attempted to acquire"),
         Edit("before", "port.waiting(self, 'anyio.Lock')", "fut: asyncio.Future[None] ="),
-        Edit("after", "port.waited(self, fut)\nport.held(self)", "self._waiters.remove(item)"),
+        Edit("after", "port.waited(self, fut)\nport.held(self)", "await fut"),
+        Edit("before", "port.waited(self, fut)", "self._waiters.remove(item)"),
     )
     patches.weave(
         "anyio locks",

@@ -11,7 +11,9 @@ from typing import Any
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
+from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
+from autoinstrument.trackers.tasks import TaskTracker
 
 
 class AnyioScopePort(Port):
@@ -19,9 +21,13 @@ class AnyioScopePort(Port):
 
     part = "anyio scopes"
 
-    def __init__(self, failed: Any, scopes: ScopeTracker) -> None:
+    def __init__(
+        self, failed: Any, scopes: ScopeTracker, tasks: TaskTracker, moments: Moments
+    ) -> None:
         """Keep the tracker's methods at hand."""
         super().__init__(failed)
+        self._tasks = tasks
+        self._moments = moments
         self._entered = scopes.scope_entered
         self._left = scopes.scope_left
         self._scopes = scopes
@@ -33,10 +39,14 @@ class AnyioScopePort(Port):
         except Exception as exc:
             self.failed("entered", exc)
 
-    def leaving(self, scope: Any) -> None:
+    def leaving(self, scope: Any, exc_type: Any) -> None:
         """`CancelScope.__exit__` begins."""
         try:
-            self._left(scope, sys._getframe(2))
+            frame = sys._getframe(2)
+            record = self._left(scope, frame)
+            if record is not None and record.expired_ns and frame.f_code.co_name == "fail_after":
+                task = self._tasks.current()
+                self._moments.fire("timeout_left", record, exc_type is not None, task)
         except Exception as exc:
             self.failed("leaving", exc)
 
@@ -61,13 +71,20 @@ class AnyioScopePort(Port):
             self.failed("delivering", exc)
 
 
-def install(patches: Patches, module: ModuleType, scopes: ScopeTracker, failed: Any) -> None:
+def install(
+    patches: Patches,
+    module: ModuleType,
+    trackers: tuple[ScopeTracker, TaskTracker],
+    moments: Moments,
+    failed: Any,
+) -> None:
     """Hook the scopes of `anyio._backends._asyncio`."""
-    port = AnyioScopePort(failed, scopes)
+    scopes, tasks = trackers
+    port = AnyioScopePort(failed, scopes, tasks, moments)
     scope = module.CancelScope
     name = "anyio scopes"
     patches.weave(name, scope, "__enter__", port, Edit("returns", "port.entered(self)"))
-    patches.weave(name, scope, "__exit__", port, Edit("entry", "port.leaving(self)"))
+    patches.weave(name, scope, "__exit__", port, Edit("entry", "port.leaving(self, exc_type)"))
     patches.weave(name, scope, "cancel", port, Edit("entry", "port.cancelling(self)"))
     patches.weave(
         name,

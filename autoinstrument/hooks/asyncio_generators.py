@@ -38,7 +38,8 @@ class GeneratorPort(Port):
     def shutting_down(self, loop: Any) -> None:
         """`shutdown_asyncgens` is about to close what is left suspended."""
         try:
-            for generator in list(loop._asyncgens):
+            known = getattr(loop, "_asyncgens", None)  # compiled loops keep theirs to themselves
+            for generator in list(known) if known is not None else self._tracker.of_loop(loop):
                 self._tracker.generator_dropped(generator, "loop shutdown")
         except Exception as exc:
             self.failed("shutting_down", exc)

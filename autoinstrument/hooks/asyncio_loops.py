@@ -4,11 +4,13 @@ import asyncio.runners
 import sys
 import warnings
 from asyncio.base_events import BaseEventLoop
+from asyncio.events import Handle
 from typing import Any
 
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
+from autoinstrument.places import set_loop_codes
 from autoinstrument.trackers.loops import LoopTracker
 from autoinstrument.trackers.moments import Moments
 
@@ -71,6 +73,7 @@ class LoopPort(Port):
 def install(patches: Patches, loops: LoopTracker, moments: Moments, failed: Any) -> LoopPort:
     """Hook the life of loops and the reports that the interpreter makes by itself."""
     port = LoopPort(failed, loops, moments)
+    set_loop_codes(Handle._run.__code__, vars(BaseEventLoop)["_run_once"].__code__)
     name = "loops"
     patches.weave(
         name,

@@ -5,26 +5,34 @@ frames into which one is thrown, are announced for all code before Python 3.15; 
 here leave at the first comparison that fails.
 """
 
+import re
 import sys
 from types import CodeType
 from typing import Any, Final
 
 from autoinstrument.hooks import monitoring
 from autoinstrument.hooks.patching import Patches
+from autoinstrument.places import capture
 from autoinstrument.records import CANCELLED, FAILED, RETURNED
 from autoinstrument.stacks import ASYNC_GENERATOR
+from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker
 
+_SIGNS: Final = re.compile(
+    "different (event )?loop|different Context|generator is already running|Event loop is closed"
+)
 _COROUTINE: Final = 0x80  # CO_COROUTINE
 
 
 class EndObserver:
     """Turns monitoring events into ends of tasks ."""
 
-    def __init__(self, tasks: TaskTracker, failed: Any) -> None:
+    def __init__(self, tasks: TaskTracker, moments: Moments, failed: Any) -> None:
         """Keep the tracker; `roots` are the code objects of tasks."""
         self._tasks = tasks
         self._failed = failed
+        self._moments = moments
+        self._last_error = 0
         self.roots: set[CodeType] = set()  # strong: monitoring is tied to them
 
     def root_seen(self, code: CodeType) -> None:
@@ -43,6 +51,9 @@ class EndObserver:
 
     def unwound(self, code: CodeType, offset: int, error: BaseException) -> None:
         """A frame is left by an exception."""
+        kind = type(error)
+        if kind is RuntimeError or kind is ValueError:
+            self._error_seen(error, sys._getframe(1))
         if code not in self.roots:
             return
         try:
@@ -52,6 +63,18 @@ class EndObserver:
         except Exception as exc:
             self._failed("task ends", exc)
 
+    def _error_seen(self, error: BaseException, frame: Any) -> None:
+        """Tell about an error of a kind that misuse of loops and contexts makes, once."""
+        try:
+            if id(error) != self._last_error:
+                self._last_error = id(error)
+                if error.args and isinstance(error.args[0], str) and _SIGNS.search(error.args[0]):
+                    self._moments.fire(
+                        "error_seen", error, capture(frame, 24), self._tasks.current()
+                    )
+        except Exception as exc:
+            self._failed("errors", exc)
+
 
 def _is_bottom(frame: Any) -> bool:
     """Whether a running frame is the outermost of its task: its caller is no coroutine."""
@@ -59,9 +82,11 @@ def _is_bottom(frame: Any) -> bool:
     return outer is None or not outer.f_code.co_flags & (_COROUTINE | ASYNC_GENERATOR)
 
 
-def install(patches: Patches, tasks: TaskTracker, failed: Any) -> EndObserver | None:
+def install(
+    patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any
+) -> EndObserver | None:
     """Observe ends where the interpreter can tell them without being seen."""
-    observer = EndObserver(tasks, failed)
+    observer = EndObserver(tasks, moments, failed)
     if not monitoring.observe_ends(observer.returned, observer.unwound):
         return None
     tasks.root_seen = observer.root_seen

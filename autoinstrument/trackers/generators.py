@@ -41,7 +41,7 @@ class GeneratorTracker:
         record.owner_name = owner.name if owner is not None else ""
         record.stack = capture(frame, self.stack_depth)
         record.started_ns = monotonic_ns()
-        record.loop_id = 0
+        record.loop_id = owner.loop_id if owner is not None else 0
         record.finalized_by = ""
         record.reported = False
         self.live[record.key] = record
@@ -61,6 +61,15 @@ class GeneratorTracker:
         """Return the record of a generator that was iterated."""
         record = self.live.get(id(generator))
         return record if record is not None and record() is generator else None
+
+    def of_loop(self, loop: Any) -> list[Any]:
+        """Return the live generators that were started in a loop."""
+        found = []
+        for record in list(self.live.values()):
+            generator = record()
+            if generator is not None and record.loop_id == id(loop):
+                found.append(generator)
+        return found
 
     def by_frame(self, frame: FrameType) -> GeneratorRecord | None:
         """Return the record of the generator that owns a frame, also while it is finalised."""

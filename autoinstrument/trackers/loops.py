@@ -58,6 +58,7 @@ class LoopTracker:
         """Record that a loop runs no more."""
         record = self.live.get(id(loop))
         if record is not None:
+            self._moments.fire("loop_stopped", record)
             record.thread_id = 0
 
     def loop_ending(self, loop: Any) -> None:

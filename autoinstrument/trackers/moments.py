@@ -24,7 +24,8 @@ MOMENTS: Final = (
     "loop_ending",  # loop: asyncio.run() is about to cancel what is left
     "loop_closing",  # loop: close() was called
     "loop_mismatch",  # object bound to another loop, frame
-    "foreign_future",  # task record, error
+    "error_seen",  # exception, stack, task record: it leaves a frame, or ended a task
+    "loop_stopped",  # loop record
     "unawaited",  # coroutine, frame
     "blocked",  # loop record, stack, duration_ns, task record
     "tick",  # monotonic ns

@@ -12,6 +12,7 @@ from autoinstrument.stacks import ASYNC_GENERATOR
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker
 
+_MOST_TASKS = 100
 _SPIN = 500  # attempts to deliver one cancellation; a healthy task needs a handful
 
 
@@ -23,6 +24,7 @@ class ScopeTracker:
     ) -> None:
         """Start empty; see `TaskTracker` for the arguments."""
         self.open: dict[int, ScopeRecord] = {}
+        self.cancelling: dict[int, ScopeRecord] = {}
         self.finished: deque[ScopeRecord] = deque(maxlen=keep)
         self.entered = 0
         self.left = 0
@@ -62,6 +64,7 @@ class ScopeTracker:
             self._watches.pop(record.key, None)
             if self.open.get(record.key) is record:
                 del self.open[record.key]
+                self.cancelling.pop(record.serial, None)
                 _unlist(record)
                 self._moments.fire("scope_dropped", record)
 
@@ -82,15 +85,16 @@ class ScopeTracker:
         record = self.open.pop(key, None)
         if record is None:
             return None
-        self._watches.pop(key, None)
         if task is None:
             task = self._tasks.current()
         record.left_ns = monotonic_ns()
+        self.cancelling.pop(record.serial, None)
         record.left_by = task.serial if task is not None else 0
         self.left += 1
         owner = record.owner
         if owner is task and owner is not None and owner.scopes and owner.scopes[-1] is record:
             owner.scopes.pop()
+            self._watches.pop(key, None)
         else:
             record.left_stack = capture(frame, 40)
             if len(self._refused) > 256:
@@ -119,6 +123,7 @@ class ScopeTracker:
             via=via,
         )
         self.cancelled += 1
+        self.cancelling[record.serial] = record
 
     def deadline_expired(self, scope: Any) -> ScopeRecord | None:
         """Record that the deadline of a scope passed."""
@@ -138,6 +143,21 @@ class ScopeTracker:
         record.deliveries += 1
         if record.deliveries == _SPIN:
             self._moments.fire("scope_spinning", record)
+
+    def tasks_in(self, record: ScopeRecord) -> list[TaskRecord]:
+        """Return the tasks that an anyio scope would cancel, those of its inner scopes included."""
+        watch = self._watches.get(record.key)
+        pending = [watch() if watch is not None else None]
+        found: list[TaskRecord] = []
+        for scope in pending:
+            if scope is None or len(found) > _MOST_TASKS:
+                continue
+            for task in list(getattr(scope, "_tasks", ())):
+                inside = self._tasks.record_of(task)
+                if inside is not None:
+                    found.append(inside)
+            pending.extend(getattr(scope, "_child_scopes", ()))
+        return found
 
     def statistics(self) -> dict[str, int]:
         """Return exact counts since the start."""

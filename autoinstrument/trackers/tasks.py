@@ -158,6 +158,8 @@ class TaskTracker:
         self.failed += outcome == FAILED
         self.cancelled += outcome == CANCELLED
         self._moments.fire("task_ended", record)
+        if error is not None:
+            self._moments.fire("error_seen", error, record.raised_at, record)
 
     def _gone(self, record: TaskRecord) -> None:
         """The task object died: the last moment at which its end can be recorded."""
