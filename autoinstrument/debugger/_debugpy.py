@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _lock: Final = threading.RLock()
 _PORT_TRIES: Final = 5
+_POLL_S: Final = 0.005
 _started: set[int] = set()
 
 
@@ -31,7 +33,7 @@ def available() -> str:
     """Return why debugpy cannot be imported, `""` if it can; imports nothing heavy."""
     try:
         importlib.import_module("debugpy")
-    except Exception as exc:  # noqa: BLE001  (a broken installation may raise anything)
+    except Exception as exc:
         return repr(exc)
     return ""
 
@@ -92,6 +94,7 @@ def listen(config: DebugpyConfig) -> tuple[str, int]:
     with _lock, _quiet_start():
         api = _api()
         _configure(api, config)
+        _wait_released()
         # debugpy refuses a second `listen` even after everything of the first is gone.
         if debugger() is None:
             api.listen.called = False
@@ -153,6 +156,7 @@ def connect(host: str, port: int, token: str) -> None:
     """Dial out to a client; blocks until the client has finished the handshake."""
     with _quiet_start():
         api = _api()
+        _wait_released()
         # Otherwise pydevd rewrites the command lines of all child processes.
         api.configure(subProcess=False)
         _started.add(os.getpid())
@@ -164,11 +168,61 @@ def wait_for_client() -> Any:
     return _api().wait_for_client
 
 
-def stop() -> None:
-    """End tracing and close pydevd's connection; an adapter process ends itself then."""
-    pydevd = sys.modules.get("pydevd")
-    if pydevd is not None and debugger() is not None:
+def stop(timeout_s: float = 3.0) -> None:
+    """End tracing and close pydevd's connection; an adapter process ends itself then.
+
+    Blocks until pydevd has let go: before that a new connection would not be made.
+    """
+    pydevd: Any = sys.modules.get("pydevd")
+    if not hasattr(pydevd, "get_global_debugger"):
+        return
+    # Not `debugger()`: after the client has left, a debugger that is disposed of is still there.
+    if pydevd.get_global_debugger() is not None:
         pydevd.stoptrace()
+    _wait_released(timeout_s)
+
+
+def _wait_released(timeout_s: float = 3.0) -> None:
+    """Wait until a debugger that is being disposed of has let go."""
+    pydevd: Any = sys.modules.get("pydevd")
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        found = pydevd.get_global_debugger() if pydevd is not None else None
+        if found is None or not getattr(found, "pydb_disposed", False):
+            return
+        time.sleep(_POLL_S)
+
+
+def stop_after_disconnect() -> None:
+    """End tracing after a dialled-out client has left.
+
+    pydevd is at it by itself, and would take half a second waiting for its own threads; there is
+    nothing left to wait for.
+    """
+    pydevd: Any = sys.modules.get("pydevd")
+    constants: Any = sys.modules.get("_pydevd_bundle.pydevd_constants")
+    found = pydevd.get_global_debugger() if hasattr(pydevd, "get_global_debugger") else None
+    if found is not None:
+        found.dispose_and_kill_all_pydevd_threads(wait=False)
+        if hasattr(constants, "set_global_debugger"):
+            constants.set_global_debugger(None)
+        pydevd.stoptrace()
+
+
+def answer_at_once() -> bool:
+    """Switch Nagle's algorithm off for a connection just made; say whether there is one yet."""
+    found = debugger()
+    if getattr(getattr(found, "writer", None), "sock", None) is None:
+        return False
+    pydevd_fixes.answer_at_once(found)
+    return True
+
+
+def hurry() -> None:
+    """Let the thread that waits in `connect` look at once whether the handshake is done."""
+    event = getattr(debugger(), "_py_db_command_thread_event", None)
+    if event is not None:
+        event.set()
 
 
 def stop_at(frame: FrameType) -> None:

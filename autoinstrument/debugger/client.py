@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,9 +50,13 @@ if TYPE_CHECKING:
     from .tasks import TaskInfo
 
 _log = logging.getLogger(__name__)
-# Above this many threads, waiting is cheaper than asking each of them (see `_settle`).
-_SETTLE_THREADS: Final = 32
 _SETTLE_S: Final = 0.1
+_SETTLE_POLL_S: Final = 0.005
+_ASLEEP: Final = (
+    "all(getattr(t.additional_info, 'is_in_wait_loop', False)"
+    " for t in __import__('threading').enumerate()"
+    " if not getattr(t, 'pydev_do_not_trace', False) and getattr(t, 'additional_info', None))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ class AsyncDebugClient:
         self._wanted = _Wanted()
         self._stops: dict[int, Stop] = {}
         self._stop_serial = 0
+        self._stopped_at = 0.0
         self._taken_serial = 0
         self._resuming = asyncio.Lock()
 
@@ -282,6 +288,7 @@ class AsyncDebugClient:
     def _note(self, event: Event) -> None:
         if event.event == "stopped":
             self._stop_serial += 1
+            self._stopped_at = time.monotonic()
             stop = model.read_stop(event.body, self._stop_serial)
             self._stops[stop.thread_id] = stop
         elif event.event == "continued":
@@ -523,13 +530,13 @@ class AsyncDebugClient:
 
     async def async_tasks(self) -> list[TaskInfo]:
         """Return all asyncio tasks with the lines at which they are parked, stopped or not."""
-        from .tasks import fetch_tasks  # noqa: PLC0415  (rarely needed)
+        from .tasks import fetch_tasks
 
         return await fetch_tasks(self)
 
     async def awaiting_chain(self, frame_id: int | None = None) -> list[TaskInfo]:
         """Return the task of the stopped frame, who awaits it, who awaits that one, and so on."""
-        from .tasks import fetch_awaiting_chain  # noqa: PLC0415  (rarely needed)
+        from .tasks import fetch_awaiting_chain
 
         return await fetch_awaiting_chain(self, frame_id)
 
@@ -541,7 +548,7 @@ class AsyncDebugClient:
         Raises:
             DebugTimeout: it did not run in time; the temporary breakpoints are gone.
         """
-        from .tasks import run_until_resumed  # noqa: PLC0415  (rarely needed)
+        from .tasks import run_until_resumed
 
         return await run_until_resumed(self, task, timeout_s)
 
@@ -593,12 +600,16 @@ class AsyncDebugClient:
         """Run to the line after the call of this function."""
         return await self._step("stepOut", thread_id, timeout_s)
 
-    async def _step(self, command: str, thread_id: int | None, timeout_s: float | None) -> Stop:
+    async def begin_step(self, command: str, thread_id: int | None = None) -> None:
+        """Start a step (`next`, `stepIn`, `stepOut`) without waiting for its end."""
         target = self._thread(thread_id)
         await self._settle()
+        self._stops.clear()
+        await self._ask(command, {"threadId": target})
+
+    async def _step(self, command: str, thread_id: int | None, timeout_s: float | None) -> Stop:
         with self.subscribe("stopped") as stops:
-            self._stops.clear()
-            await self._ask(command, {"threadId": target})
+            await self.begin_step(command, thread_id)
             limit = self.options.request_timeout_s if timeout_s is None else timeout_s
             try:
                 async with asyncio.timeout(limit):
@@ -613,18 +624,14 @@ class AsyncDebugClient:
 
     async def _settle(self) -> None:
         # pydevd loses a `continue` that arrives while another thread is still on its way into the
-        # stop, and the process stays suspended (debugpy 1.8.22). Asking every thread for its stack
-        # is answered only when they are there.
-        threads = await self.threads()
-        if len(threads) > _SETTLE_THREADS:
-            await asyncio.sleep(_SETTLE_S)
-            return
-        arguments = [{"threadId": thread.id, "levels": 1} for thread in threads]
-        answers = [self._ask("stackTrace", dict(entry)) for entry in arguments]
-        for outcome in await asyncio.gather(*answers, return_exceptions=True):
-            # A thread may end between the two questions; a lost connection may not.
-            if isinstance(outcome, BaseException) and not isinstance(outcome, RequestFailed):
-                raise outcome
+        # stop, and the process stays suspended (debugpy 1.8.22). A thread that is blocked in C
+        # never gets there, so there is a limit (100 ms were enough in all runs).
+        while time.monotonic() < self._stopped_at + _SETTLE_S:
+            with suppress(RequestFailed):
+                answer = await self._ask("evaluate", {"expression": _ASLEEP, "context": "repl"})
+                if model.text(answer, "result") == "True":
+                    return
+            await asyncio.sleep(_SETTLE_POLL_S)
 
     def _stopped_thread(self) -> int | None:
         stop = self.stop

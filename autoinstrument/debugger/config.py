@@ -174,7 +174,7 @@ def load_debug_config(path: str | Path) -> DebugConfig:
     Raises:
         ConfigError: the file cannot be read, or has a key or value that is not known.
     """
-    from .yaml_subset import parse_yaml  # noqa: PLC0415  (not needed without a file)
+    from .yaml_subset import parse_yaml
 
     text = _read(path)
     content = _json(path, text) if str(path).endswith(".json") else parse_yaml(text, str(path))

@@ -100,11 +100,11 @@ def wake_on_resume(debugger: Any) -> None:
     def request_resume_thread(self: Any, *args: Any, **kwargs: Any) -> Any:
         answer = original(self, *args, **kwargs)
         current = sys.modules["pydevd"].get_global_debugger() or debugger
-        for event in list(current._thread_events.values()):  # noqa: SLF001  (no other way)
+        for event in list(current._thread_events.values()):
             event.set()
         return answer
 
-    request_resume_thread._asyncscope = True  # type: ignore[attr-defined]  # noqa: SLF001
+    request_resume_thread._asyncscope = True  # type: ignore[attr-defined]
     api.request_resume_thread = request_resume_thread
 
 
@@ -118,12 +118,12 @@ def reach_parked(debugger: Any) -> None:
         # Before the original, which ends with the restart of events that may be disabled.
         try:
             show_parked(debugger)
-        except Exception as exc:  # noqa: BLE001  (pydevd must go on as if we were not there)
+        except Exception as exc:
             sys.stderr.write(f"asyncscope: breakpoints may miss parked coroutines ({exc!r})\n")
         original(*args, **kwargs)
 
     debugger.set_tracing_for_untraced_contexts = set_tracing_for_untraced_contexts
-    debugger._asyncscope_reaches_parked = True  # noqa: SLF001  (our own mark)
+    debugger._asyncscope_reaches_parked = True
     set_tracing_for_untraced_contexts(breakpoints_changed=True)
 
 
@@ -140,6 +140,6 @@ def install() -> str:
     for repair in wanted:
         try:
             repair(debugger)
-        except Exception as exc:  # noqa: BLE001  (another pydevd: nothing is lost)
+        except Exception as exc:
             failed.append(f"{repair.__name__}: {exc!r}")
     return "; ".join(failed)

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _with_flags(config: DebugpyConfig, options: argparse.Namespace) -> DebugpyConfig:
-    from dataclasses import replace  # noqa: PLC0415  (used once)
+    from dataclasses import replace
 
     return replace(
         config,

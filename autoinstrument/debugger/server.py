@@ -164,7 +164,6 @@ class DebugpyServer:
             withdraw(self._pid)
             atexit.unregister(_withdraw_own)
             _debugpy.stop()
-        _wait_until_gone()
 
     def detach(self) -> tuple[str, int]:
         """Detach the client and go on listening on the same port; return the address."""
@@ -237,9 +236,3 @@ def _cancel(wait: Any) -> None:
 def _withdraw_own(pid: int) -> None:
     if pid == os.getpid():
         withdraw(pid)
-
-
-def _wait_until_gone() -> None:
-    end = time.monotonic() + _STOP_WAIT_S
-    while _debugpy.debugger() is not None and time.monotonic() < end:
-        time.sleep(0.01)

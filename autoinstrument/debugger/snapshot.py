@@ -94,15 +94,28 @@ def describe(task: Any, tasks: list[Any], running: dict[int, int]) -> dict[str, 
     }
 
 
+def hidden_loops() -> set[int]:
+    """Return the ids of loops' threads that the debugger does not see: they are ours."""
+    return {
+        thread.ident or 0
+        # `enumerate`, as pydevd replaces it, leaves them out.
+        for thread in list(threading._active.values())  # type: ignore[attr-defined]
+        if getattr(thread, "pydev_do_not_trace", False)
+    }
+
+
 def tasks_as_json() -> str:
-    """Return all tasks as JSON."""
-    tasks = all_tasks()
+    """Return all tasks of the program as JSON."""
+    hidden = hidden_loops()
+    tasks = [
+        task for task in all_tasks() if getattr(task.get_loop(), "_thread_id", None) not in hidden
+    ]
     running = current_tasks(tasks)
     found = []
     for task in tasks:
         try:
             found.append(describe(task, tasks, running))
-        except Exception as exc:  # noqa: BLE001  (a foreign Task class may lack anything)
+        except Exception as exc:
             found.append({"id": id(task), "name": type(task).__name__, "error": str(exc)})
     return json.dumps({"tasks": found})
 

@@ -1,0 +1,434 @@
+"""One connection to one debugged process, shared by all sessions for that process.
+
+debugpy serves a single client, and a file's breakpoints are always sent together: the sessions'
+wishes are merged here, and what comes back is given to the sessions that it concerns. Everything
+runs in the link's home loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from . import current
+from .errors import DebuggerError, NotConnected, NotStopped, RequestFailed
+from .events import STOPPED, DebugEvent
+from .model import BreakpointSpec, Evaluation, StackFrame, Stop, integer, read_stop, text
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .client import AsyncDebugClient
+    from .dap import Event, JsonObject
+    from .hidden import Home
+    from .model import Variable
+    from .session import DebugSession, SessionBreakpoint
+    from .transport import Subscription
+
+_log = logging.getLogger(__name__)
+# Tells whose a log point's output is.
+_MARK: Final = "\x1f"
+_STACK_OF_SESSIONS: Final = (
+    "__import__('autoinstrument.debugger.current', fromlist=['x']).sessions.get()"
+)
+
+
+class Link:
+    """A connection and the sessions that use it.
+
+    Attributes:
+        home: Where all this runs.
+        own_process: Whether the debugged process is this one.
+        sessions: The open sessions, by id.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        client: AsyncDebugClient,
+        release: Callable[[], Awaitable[None]],
+        *,
+        own_process: bool,
+        stop_timeout_s: float,
+    ) -> None:
+        """Take over an attached client; `release` is called after its end."""
+        self.home = home
+        self.client = client
+        self.own_process = own_process
+        self.sessions: dict[str, DebugSession] = {}
+        self.lost = ""
+        self._release = release
+        self._stop_timeout_s = stop_timeout_s
+        self._ids: dict[int, current.Place] = {}
+        self._paths: set[str] = set()
+        self._pausing: list[DebugSession] = []
+        self._stepping: list[DebugSession] = []
+        self._resumed = asyncio.Event()
+        self._frame: int | None = None
+        self._sync_lock = asyncio.Lock()
+        self._stops: asyncio.Queue[Stop] = asyncio.Queue()
+        self._events = client.subscribe()
+        self._workers = [
+            asyncio.create_task(self._pump(self._events), name="asyncscope debug events"),
+            asyncio.create_task(self._handle_stops(), name="asyncscope debug stops"),
+        ]
+        self._background: set[asyncio.Task[None]] = set()
+
+    # -- sessions ------------------------------------------------------------------------------
+
+    def add(self, session: DebugSession) -> None:
+        """Let a session use the connection."""
+        if self.lost:
+            raise NotConnected(self.lost)
+        self.sessions[session.session_id] = session
+        session.link = self
+
+    async def remove(self, session: DebugSession) -> None:
+        """Take a session's breakpoints away and end the stop that it may hold."""
+        self.sessions.pop(session.session_id, None)
+        paths = {point.path for point in session.breakpoints.values()}
+        session.breakpoints.clear()
+        self._resumed.set()
+        if self.lost:
+            return
+        for path in paths:
+            await self.sync(path)
+        if session.exception_filters:
+            await self.sync_exceptions()
+
+    async def close(self) -> None:
+        """Disconnect; the process runs on."""
+        for worker in (*self._workers, *self._background):
+            worker.cancel()
+        await asyncio.gather(*self._workers, *self._background, return_exceptions=True)
+        try:
+            await self.client.close()
+        finally:
+            for path in self._paths:
+                self._forget(path)
+            await self._release()
+
+    # -- breakpoints ---------------------------------------------------------------------------
+
+    async def sync(self, path: str) -> None:
+        """Send the breakpoints that all sessions have in a file."""
+        async with self._sync_lock:
+            lines: dict[int, list[SessionBreakpoint]] = {}
+            for session in self.sessions.values():
+                for point in session.breakpoints.values():
+                    if point.path == path:
+                        lines.setdefault(point.line, []).append(point)
+            if self.own_process:
+                self._watch(path, lines)
+            specs = [self._merged(path, line, points) for line, points in lines.items()]
+            found = await self.client.set_breakpoints(path, specs)
+            self._ids = {n: place for n, place in self._ids.items() if place[0] != path}
+            for (line, points), answer in zip(lines.items(), found, strict=False):
+                if answer.id is not None:
+                    self._ids[answer.id] = (path, line)
+                for point in points:
+                    point.verified, point.message = answer.verified, answer.message
+
+    def _watch(self, path: str, lines: dict[int, list[SessionBreakpoint]]) -> None:
+        self._paths.add(path)
+        for line, points in lines.items():
+            current.watch((path, line), tuple(points), self._log_point)
+        for place in current.places(path):
+            if place[1] not in lines:
+                current.watch(place, (), self._log_point)
+
+    def _forget(self, path: str) -> None:
+        if self.own_process:
+            for place in current.places(path):
+                current.watch(place, (), self._log_point)
+
+    def _merged(self, path: str, line: int, points: list[SessionBreakpoint]) -> BreakpointSpec:
+        if self.own_process:
+            return BreakpointSpec(line, current.condition_for(path, line))
+        if len(points) == 1:
+            (point,) = points
+            marked = f"{_MARK}{point.key}{_MARK}{point.log_message}" if point.log_message else None
+            return BreakpointSpec(line, point.condition, point.hit_condition, marked)
+        # One line holds one breakpoint: stop for any, and decide for each after the stop.
+        conditions = [point.condition for point in points]
+        if not all(conditions):
+            return BreakpointSpec(line)
+        return BreakpointSpec(line, " or ".join(f"({condition})" for condition in conditions))
+
+    async def sync_exceptions(self) -> None:
+        """Send the exception breakpoints that all sessions have."""
+        filters = {name for s in self.sessions.values() for name in s.exception_filters}
+        wanting = [s for s in self.sessions.values() if s.exception_filters]
+        limited = all(s.exception_types for s in wanting)
+        types = {name for s in wanting for name in s.exception_types} if limited else set()
+        await self.client.set_exception_breakpoints(*sorted(filters), types=sorted(types))
+
+    # -- events --------------------------------------------------------------------------------
+
+    async def _pump(self, events: Subscription) -> None:
+        with events:
+            async for event in events:
+                self._take(event)
+        await self._end("the debugged process is gone")
+
+    def _take(self, event: Event) -> None:
+        if event.event == STOPPED:
+            self._stops.put_nowait(read_stop(event.body, 0))
+        elif event.event == "output":
+            self._spawn(self._output(text(event.body, "output"), event.body))
+        elif event.event in ("continued", "thread"):
+            self._spawn(self._tell_all(event.event, event.body))
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _tell_all(self, name: str, body: JsonObject, reason: str = "") -> None:
+        for session in tuple(self.sessions.values()):
+            await session.deliver(
+                DebugEvent(
+                    name, session, thread_id=integer(body, "threadId"), text=reason, body=body
+                )
+            )
+
+    async def _output(self, output: str, body: JsonObject) -> None:
+        _, marked, rest = output.partition(_MARK)
+        key, _, message = rest.partition(_MARK)
+        point = self._point(key) if marked else None
+        if point is not None:
+            await self._deliver_log(point, message.rstrip("\n"))
+        elif not marked and text(body, "category") in ("stdout", "stderr"):
+            await self._tell_all("output", body, output)
+
+    def _log_point(self, point: SessionBreakpoint, message: str) -> None:
+        """Take a log point's text from the thread that reached it."""
+        loop = self._workers[0].get_loop()
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: self._spawn(self._deliver_log(point, message)))
+
+    async def _deliver_log(self, point: SessionBreakpoint, message: str) -> None:
+        session = self.sessions.get(point.session_id)
+        if session is not None:
+            await session.deliver(
+                DebugEvent(
+                    "output",
+                    session,
+                    file=point.path,
+                    line=point.line,
+                    breakpoint=point,
+                    text=message,
+                )
+            )
+
+    def _point(self, key: str) -> SessionBreakpoint | None:
+        session = self.sessions.get(key.rpartition("/")[0])
+        return session.breakpoints.get(key) if session is not None else None
+
+    async def _end(self, reason: str) -> None:
+        self.lost = reason
+        self._resumed.set()
+        await self._tell_all("terminated", {}, reason)
+        for session in self.sessions.values():
+            session.state = "lost"
+
+    # -- stops ---------------------------------------------------------------------------------
+
+    async def _handle_stops(self) -> None:
+        while True:
+            stop = await self._stops.get()
+            started = time.monotonic()
+            try:
+                await self._handle(stop)
+            except DebuggerError as exc:
+                if not self.lost:
+                    _log.warning("a stop was ended early: %s", exc)
+                    await self._resume_quietly()
+            for session in self.sessions.values():
+                took_ms = (time.monotonic() - started) * 1000
+                session.counters.longest_stop_ms = max(session.counters.longest_stop_ms, took_ms)
+
+    async def _handle(self, stop: Stop) -> None:
+        self._resumed.clear()
+        frames = await self.client.stack_trace(stop.thread_id, levels=1)
+        frame = frames[0] if frames else None
+        self._frame = frame.id if frame is not None else None
+        events = await self._events_of(stop, frame)
+        try:
+            async with asyncio.timeout(self._stop_timeout_s):
+                handled = await asyncio.gather(*(event.session.deliver(event) for event in events))
+                if events and self._holds(events, any(handled)):
+                    await self._resumed.wait()
+        except TimeoutError:
+            _log.warning("a stop was ended after %s s", self._stop_timeout_s)
+            for event in events:
+                event.session.counters.stops_ended_by_timeout += 1
+        finally:
+            self._frame = None
+        if not self._resumed.is_set():
+            await self._resume_quietly()
+
+    def _holds(self, events: list[DebugEvent], handled: bool) -> bool:
+        """Say whether a stop lasts until somebody continues it.
+
+        Never in the own process: who should continue, if not the handler.
+        """
+        if self.own_process or self._resumed.is_set():
+            return False
+        return not handled or not all(event.session.auto_continue for event in events)
+
+    async def _resume_quietly(self) -> None:
+        try:
+            await self.client.continue_()
+        except DebuggerError as exc:
+            if not self.lost:
+                _log.warning("the process could not be continued: %s", exc)
+
+    async def _events_of(self, stop: Stop, frame: StackFrame | None) -> list[DebugEvent]:
+        place = self._place(stop, frame)
+        where = {
+            "thread_id": stop.thread_id,
+            "file": frame.path if frame is not None else "",
+            "line": frame.line if frame is not None else 0,
+            "function": frame.name if frame is not None else "",
+        }
+
+        def event(
+            session: DebugSession, reason: str, point: SessionBreakpoint | None = None
+        ) -> DebugEvent:
+            return DebugEvent(
+                STOPPED,
+                session,
+                reason,
+                breakpoint=point,
+                text=stop.text,
+                **where,  # type: ignore[arg-type]  # four fields of their own types
+            )
+
+        if place is not None:
+            return [
+                event(self.sessions[point.session_id], "breakpoint", point)
+                for point in await self._matching(place, frame)
+                if point.session_id in self.sessions
+            ]
+        sessions, reason = await self._concerned(stop, frame)
+        return [event(session, reason) for session in sessions]
+
+    def _place(self, stop: Stop, frame: StackFrame | None) -> current.Place | None:
+        for number in stop.breakpoint_ids:
+            if number in self._ids:
+                return self._ids[number]
+        if stop.reason == "breakpoint" and frame is not None:
+            place = (frame.path, frame.line)
+            return place if place in self._ids.values() else None
+        return None
+
+    async def _matching(
+        self, place: current.Place, frame: StackFrame | None
+    ) -> list[SessionBreakpoint]:
+        if self.own_process:
+            found = [self._point(key) for key in current.take(place)]
+            return [point for point in found if point is not None]
+        points = [
+            point
+            for session in self.sessions.values()
+            for point in session.breakpoints.values()
+            if (point.path, point.line) == place
+        ]
+        if len(points) == 1:
+            points[0].hits += 1
+            return points
+        return [point for point in points if await self._matches(point, frame)]
+
+    async def _matches(self, point: SessionBreakpoint, frame: StackFrame | None) -> bool:
+        if frame is None:
+            return False
+        try:
+            if point.condition:
+                found = await self.client.evaluate(f"bool({point.condition})", frame.id)
+                if found.result != "True":
+                    return False
+            point.hits += 1
+            if point.hit_condition and not current.hit_condition_holds(
+                point.hit_condition, point.hits
+            ):
+                return False
+            if point.log_message is not None:
+                said = await self.client.evaluate("f" + repr(point.log_message), frame.id)
+                await self._deliver_log(point, said.result.strip("'\""))
+                return False
+        except RequestFailed as exc:
+            point.error = exc.text
+            return False
+        return True
+
+    async def _concerned(
+        self, stop: Stop, frame: StackFrame | None
+    ) -> tuple[list[DebugSession], str]:
+        """Return the sessions that asked for a stop that is not at a breakpoint."""
+        waiting = {"pause": self._pausing, "step": self._stepping}.get(stop.reason)
+        if waiting is not None:
+            found = [session for session in waiting if session.session_id in self.sessions]
+            waiting.clear()
+            return found, stop.reason
+        if stop.reason == "exception":
+            stack = await self._sessions_of(frame)
+            return [
+                session
+                for session in self.sessions.values()
+                if session.exception_filters and current.belongs_to(session.session_id, stack)
+            ], "exception"
+        # A `breakpoint()` in the program, or a stop on a finding, concerns everybody.
+        return list(self.sessions.values()), "breakpoint"
+
+    async def _sessions_of(self, frame: StackFrame | None) -> tuple[str, ...]:
+        if not self.own_process or frame is None:
+            return ()
+        with suppress(RequestFailed):
+            answer = (await self.client.evaluate(_STACK_OF_SESSIONS, frame.id)).result
+            return tuple(part.strip(" '\"") for part in answer.strip("()").split(",") if part)
+        return ()
+
+    # -- what sessions ask for -----------------------------------------------------------------
+
+    async def evaluate(self, expression: str, frame_id: int | None) -> Evaluation:
+        """Evaluate in a frame, by default that of the present stop."""
+        return await self.client.evaluate(expression, frame_id or self._frame)
+
+    async def stack_trace(self, thread_id: int | None) -> list[StackFrame]:
+        """Return the stack of a thread, by default of the stopped one or the first."""
+        if thread_id is None and self.client.stop is None:
+            threads = await self.client.threads()
+            if not threads:
+                return []
+            thread_id = threads[0].id
+        return await self.client.stack_trace(thread_id)
+
+    async def local_variables(self, frame_id: int | None) -> dict[str, Variable]:
+        """Return a frame's local variables."""
+        found = frame_id or self._frame
+        if found is None:
+            raise NotStopped("the process is not stopped")
+        return await self.client.local_variables(found)
+
+    async def pause(self, session: DebugSession) -> None:
+        """Ask for a stop on behalf of a session."""
+        self._pausing.append(session)
+        await self.client.pause()
+
+    async def resume(self) -> None:
+        """End the present stop."""
+        await self.client.continue_()
+        self._resumed.set()
+
+    async def step(self, session: DebugSession, command: str) -> None:
+        """End the present stop by a step on behalf of a session."""
+        stop = self.client.stop
+        if stop is None:
+            raise NotStopped("the process is not stopped")
+        self._stepping.append(session)
+        await self.client.begin_step(command, stop.thread_id)
+        self._resumed.set()
