@@ -18,6 +18,7 @@ otherwise the function is left alone and `WeaveError` says why.
 
 import ast
 import linecache
+import opcode
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,18 @@ from typing import Any, Literal, TypeAlias
 
 _PORT = "\0asyncscope port\0"  # a constant that no library contains
 _FUTURE_FLAGS = 0x1FF0000  # the `from __future__` bits of co_flags
+_KIND_FLAGS = 0x2AC  # *args, **kwargs, generator, coroutine, asynchronous generator
+
+_OPTIONAL = frozenset(
+    opcode.opmap[name]
+    for name in ("CACHE", "PUSH_NULL", "EXTENDED_ARG", "PRECALL", "NOP")
+    if name in opcode.opmap
+)
+_ATTRIBUTE = frozenset(
+    opcode.opmap[name] for name in ("LOAD_ATTR", "LOAD_METHOD") if name in opcode.opmap
+)
+_GLOBAL = opcode.opmap["LOAD_GLOBAL"]
+_JUMPS = frozenset(opcode.hasjrel) | frozenset(opcode.hasjabs)
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Position: TypeAlias = Literal["entry", "before", "after", "returns", "result", "leave"]
@@ -85,7 +98,6 @@ def _parse(code: CodeType) -> Definition:
     definition = body[0]
     if not isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef):
         raise WeaveError(f"{code.co_qualname}: no function at line {code.co_firstlineno}")
-    definition.decorator_list = []
     definition.returns = None
     ast.increment_lineno(definition, code.co_firstlineno - (2 if indented else 1))
     return definition
@@ -119,7 +131,10 @@ def _indent(line: str) -> int:
 
 
 def _build(code: CodeType, qualname: str, definition: Definition) -> CodeType:
-    """Compile one definition inside a class of the right name, for name mangling."""
+    """Compile one definition inside a class of the right name, for name mangling.
+
+    The module around it is never executed, so decorators do no harm in it.
+    """
     parts = qualname.split(".")
     holder: ast.stmt = definition
     if len(parts) > 1 and parts[-2] != "<locals>":
@@ -137,7 +152,7 @@ def _build(code: CodeType, qualname: str, definition: Definition) -> CodeType:
         )
     for found in _functions(compiled):
         if found.co_name == code.co_name:
-            return found.replace(co_qualname=code.co_qualname, co_firstlineno=code.co_firstlineno)
+            return found.replace(co_qualname=code.co_qualname)
     raise WeaveError(f"{qualname}: not found after compiling")
 
 
@@ -159,9 +174,30 @@ def _shape(code: CodeType) -> tuple[Any, ...]:
         code.co_kwonlyargcount,
         code.co_varnames,
         code.co_freevars,
-        sorted(code.co_names),
-        sorted(map(str, constants)),
+        code.co_flags & _KIND_FLAGS,
+        code.co_names,
+        constants,
+        _steps(code),
     )
+
+
+def _steps(code: CodeType) -> list[tuple[int, int]]:
+    """Return the instructions without what depends on how a call of an attribute is compiled.
+
+    The compiler knows which names a module imports and calls `module.function()` by other
+    instructions than `object.method()`; a function compiled alone cannot know all of them.
+    """
+    found = []
+    for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        if operation in _OPTIONAL:
+            continue
+        if operation in _ATTRIBUTE:
+            found.append((-1, 0))
+        elif operation in _JUMPS:
+            found.append((operation, 0))
+        else:  # the lowest bit of LOAD_GLOBAL says whether a call follows
+            found.append((operation, argument >> 1 if operation == _GLOBAL else argument))
+    return found
 
 
 def _is_rewritten(code: CodeType) -> bool:
@@ -181,6 +217,7 @@ def _outline(code: CodeType) -> tuple[Any, ...]:
         code.co_kwonlyargcount,
         [name for name in code.co_varnames if not name.startswith("@py")],
         code.co_freevars,
+        code.co_flags & _KIND_FLAGS,
     )
 
 
@@ -289,8 +326,8 @@ class _Inserter:
             inner = getattr(statement, name, None)
             if isinstance(inner, list) and inner:
                 setattr(statement, name, self.block(inner))
-        for handler in getattr(statement, "handlers", ()):
-            handler.body = self.block(handler.body)
+        for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+            part.body = self.block(part.body)
 
 
 def _bind(code: CodeType, port: object) -> CodeType:
