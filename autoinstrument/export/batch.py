@@ -1,0 +1,57 @@
+"""What the agent hands to the exporters: records that are over, and how to export them."""
+
+from dataclasses import dataclass, field
+
+from autoinstrument.records import (
+    Finding,
+    GeneratorRecord,
+    RawStack,
+    ScopeRecord,
+    TaskRecord,
+    WaitRecord,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedPeriod:
+    """One turn of a loop that lasted too long, with the line that was seen running."""
+
+    loop_serial: int
+    started_ns: int
+    ended_ns: int  # 0 while the loop is still blocked
+    stack: RawStack
+    task_serial: int  # 0 when no task was running
+
+
+@dataclass(slots=True)
+class Batch:
+    """The work that ended since the last batch; as `unfinished`, the work that is open at exit.
+
+    `counters` are exact counts since the start, by dotted name (`tasks.created`). Exporters
+    read records and change nothing in them but `TaskRecord.trace`, which is theirs.
+    """
+
+    tasks: list[TaskRecord] = field(default_factory=list)
+    scopes: list[ScopeRecord] = field(default_factory=list)
+    waits: list[WaitRecord] = field(default_factory=list)
+    generators: list[GeneratorRecord] = field(default_factory=list)
+    blocked: list[BlockedPeriod] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+    live: list[TaskRecord] = field(default_factory=list)
+    """Tasks that still run, oldest first; never exported from here, but needed as parents."""
+    delays_ns: list[int] = field(default_factory=list)
+    """How late each heartbeat of a loop came since the last batch."""
+    utilization: dict[int, float] = field(default_factory=dict)
+    """Share of the time in which a loop was busy since the last batch, by the loop's serial."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """How to export; `exporters` are names such as `otlp`, already without `auto`."""
+
+    exporters: tuple[str, ...] = ()
+    file: str = ""  # empty: asyncscope-<pid>.jsonl in the working directory
+    span_budget: int = 1000  # spans a second
+    instance_id: str = ""  # service.instance.id; empty: one is made up
+    long_open_s: float = 60.0  # work open this long is announced; 0 is never

@@ -1,0 +1,138 @@
+"""The exporters that the settings name, joined behind the one interface the agent calls."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.logs import LogRecord
+from autoinstrument.export.metrics import Metrics
+from autoinstrument.export.pipeline import Pipeline
+from autoinstrument.export.resource import resource_attributes
+from autoinstrument.export.sinks import Sink, make_sink
+from autoinstrument.export.spans import Span
+
+Say = Callable[[str], None]
+
+_MOST_FINISH_S: Final = 2.0
+
+
+class Exporter(Protocol):
+    """Takes finished work out of the process."""
+
+    name: str
+
+    def drain(self, batch: Batch) -> None:
+        """Export what ended; called in the agent's thread, about once a second."""
+
+    def finish(self, batch: Batch, unfinished: Batch, deadline_s: float) -> None:
+        """Export the rest and what is open, at exit, in the calling thread, in time."""
+
+    def statistics(self) -> dict[str, int]:
+        """Return what became of everything so far."""
+
+
+def make_exporters(
+    settings: ExportSettings, environ: Mapping[str, str], say: Say
+) -> list[Exporter]:
+    """Return the exporters; an empty list when nothing is to be exported."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    resource = resource_attributes(environ, settings.instance_id)
+    sinks: list[Sink] = []
+    for name in dict.fromkeys(settings.exporters):
+        if name == "none":
+            continue
+        sink = make_sink(name, settings, environ, resource, say)
+        if sink is not None:
+            sinks.append(sink)
+    return [SpanExport(sinks, settings, environ, resource, say)] if sinks else []
+
+
+class SpanExport:
+    """One pipeline for all sinks, so that a span has the same numbers in all of them."""
+
+    def __init__(
+        self,
+        sinks: list[Sink],
+        settings: ExportSettings,
+        environ: Mapping[str, str],
+        resource: Mapping[str, str | int],
+        say: Say,
+    ) -> None:
+        """Build nothing that needs the SDK yet: metrics follow with the first batch."""
+        self.name = ",".join(sink.name for sink in sinks)
+        self.pipeline = Pipeline(settings, environ, say)
+        self._sinks = sinks
+        self._resource = resource
+        self._say = say
+        self._signals = {
+            signal: environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower() != "none"
+            for signal in ("traces", "metrics", "logs")
+        }
+        self._metrics: Metrics | None = None
+        self._interval_s = _interval_s(environ, say)
+        self._collected_s = time.monotonic()
+
+    def drain(self, batch: Batch) -> None:
+        """Export what ended."""
+        spans, records = self._run(batch, None)
+        data = None
+        if self._feed(batch) and time.monotonic() - self._collected_s >= self._interval_s:
+            data = self._collect()
+        for sink in self._sinks:
+            sink.write(spans, records, data)
+
+    def finish(self, batch: Batch, unfinished: Batch, deadline_s: float) -> None:
+        """Export the rest, what is open as unfinished, and the metrics' last values."""
+        until = time.monotonic() + min(deadline_s, _MOST_FINISH_S)
+        spans, records = self._run(batch, unfinished)
+        data = self._collect() if self._feed(batch) else None
+        for sink in self._sinks:
+            sink.write(spans, records, data)
+        for sink in self._sinks:
+            sink.finish(max(0.0, until - time.monotonic()))
+
+    def statistics(self) -> dict[str, int]:
+        """Return counts; those of a sink carry its name when there are several sinks."""
+        found = {"spans": self.pipeline.spans}
+        found |= {f"dropped.{why}": count for why, count in self.pipeline.dropped.items()}
+        for sink in self._sinks:
+            prefix = f"{sink.name}." if len(self._sinks) > 1 else ""
+            found |= {prefix + key: count for key, count in sink.statistics().items()}
+        return found
+
+    def _run(self, batch: Batch, unfinished: Batch | None) -> tuple[list[Span], list[LogRecord]]:
+        spans, records = self.pipeline.run(batch, unfinished)
+        return (
+            spans if self._signals["traces"] else [],
+            records if self._signals["logs"] else [],
+        )
+
+    def _feed(self, batch: Batch) -> bool:
+        """Hand a batch to the metrics; whether there are any."""
+        if not self._signals["metrics"]:
+            return False
+        try:
+            if self._metrics is None:
+                self._metrics = Metrics(self._resource, self.statistics)
+            self._metrics.feed(batch)
+        except Exception as exc:
+            self._signals["metrics"] = False
+            self._say(f"metrics are off: {type(exc).__name__}: {exc} (metrics-export)")
+        return self._signals["metrics"]
+
+    def _collect(self) -> Any:
+        self._collected_s = time.monotonic()
+        return self._metrics.collect() if self._metrics is not None else None
+
+
+def _interval_s(environ: Mapping[str, str], say: Say) -> float:
+    text = environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip() or "60000"
+    try:
+        return max(1.0, float(text) / 1000)
+    except ValueError:
+        say(
+            f"OTEL_METRIC_EXPORT_INTERVAL={text} is no time; accepted are milliseconds; using 60000"
+        )
+        return 60.0

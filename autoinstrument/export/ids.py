@@ -1,0 +1,64 @@
+"""Numbers of traces and spans, and times of the wall clock.
+
+A span's number is computed from the serial of its record, so that nothing has to be kept to
+name the parent of a span: two threads that ask for the same record get the same answer.
+"""
+
+import os
+import time
+from typing import Final
+
+TASK: Final = 0
+SCOPE: Final = 1
+WAIT: Final = 2
+GENERATOR: Final = 3
+OTHER: Final = 4
+
+_MASK: Final = (1 << 64) - 1
+
+
+class SpanIds:
+    """One-to-one from (kind, serial) to 64 bits, different in every process."""
+
+    __slots__ = ("_others", "_seed")
+
+    def __init__(self, seed: int | None = None) -> None:
+        """Start with a random seed; a fixed one is for tests."""
+        self._seed = int.from_bytes(os.urandom(8), "big") if seed is None else seed
+        self._others = 0
+
+    def of(self, kind: int, serial: int) -> int:
+        """Return the number of a record's span; never 0."""
+        # The finalizer of splitmix64, a bijection of 64 bits.
+        mixed = ((serial << 3 | kind) + self._seed) & _MASK
+        mixed = ((mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9) & _MASK
+        mixed = ((mixed ^ mixed >> 27) * 0x94D049BB133111EB) & _MASK
+        return (mixed ^ mixed >> 31) or 1
+
+    def another(self) -> int:
+        """Return a number for something that has no serial of its own."""
+        self._others += 1
+        return self.of(OTHER, self._others)
+
+
+def new_trace_id() -> int:
+    """Return a random trace number; never 0."""
+    return int.from_bytes(os.urandom(16), "big") or 1
+
+
+class WallClock:
+    """Turns `monotonic_ns` into nanoseconds since the epoch with one anchor.
+
+    One anchor keeps all spans of a process on one time line, even when the system's clock is
+    set meanwhile.
+    """
+
+    __slots__ = ("offset_ns",)
+
+    def __init__(self, offset_ns: int | None = None) -> None:
+        """Take the anchor now, or use a given offset (tests)."""
+        self.offset_ns = time.time_ns() - time.monotonic_ns() if offset_ns is None else offset_ns
+
+    def at(self, monotonic_ns: int) -> int:
+        """Return nanoseconds since the epoch."""
+        return monotonic_ns + self.offset_ns

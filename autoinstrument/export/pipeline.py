@@ -1,0 +1,178 @@
+"""From a batch of records to the spans and log records that are exported.
+
+Every trace is decided about as a whole: the head sampler first, then importance, then the
+budget. What is dropped is counted by reason.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from autoinstrument.export import logs
+from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.ids import SpanIds, WallClock
+from autoinstrument.export.logs import LogRecord, LongOpen
+from autoinstrument.export.propagation import remote_parent
+from autoinstrument.export.sampling import Budget, head_sampler
+from autoinstrument.export.spans import SHORT_WAIT_NS, Span, SpanMaker, enclosing
+from autoinstrument.export.traces import Link, Placement, Trace, Traces
+from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord
+
+SLOW_NS: Final = 1_000_000_000
+"""Work that took this long is kept whatever the budget says."""
+
+_MOST_PENDING: Final = 1_000
+
+Make = Callable[[], Span]
+
+
+class Pipeline:
+    """Makes spans and log records of batches; used by one thread at a time."""
+
+    def __init__(
+        self, settings: ExportSettings, environ: Mapping[str, str], say: Callable[[str], None]
+    ) -> None:
+        """Read sampler and parent from the environment."""
+        self.traces = Traces(head_sampler(environ, say), SpanIds(), remote_parent(environ))
+        self.clock = WallClock()
+        self.dropped = {"sampler": 0, "budget": 0}
+        self.spans = 0
+        self._maker = SpanMaker(self.traces, self.clock)
+        self._budget = Budget(settings.span_budget, time.monotonic_ns())
+        self._long_open = LongOpen(settings.long_open_s, self.clock, self._maker.statics)
+        self._findings: dict[str, list[Finding]] = {}  # by task name, for tasks still running
+        self._orphans: Placement | None = None  # where work outside any task stands
+        self._wait_serial = 0
+
+    def run(
+        self, batch: Batch, unfinished: Batch | None = None
+    ) -> tuple[list[Span], list[LogRecord]]:
+        """Return what to export; `unfinished` is given once, at exit."""
+        now_ns = time.monotonic_ns()
+        self._budget.refill(now_ns)
+        open_tasks = unfinished.tasks if unfinished is not None else []
+        known = {r.serial: r for r in (*batch.live, *open_tasks, *batch.tasks)}
+        for task in batch.tasks:
+            if task.ended_ns:
+                self.traces.over(task)
+        records = self._findings_logs(batch, known)
+        work = list(self._work(batch, known, now_ns, open_too=False))
+        if unfinished is not None:
+            work += self._work(unfinished, known, now_ns, open_too=True)
+        spans = self._choose(work)
+        records += self._long_open.check(
+            batch.live, now_ns, lambda task: self.traces.place(task, known)
+        )
+        self.spans += len(spans)
+        return spans, records
+
+    # -- findings --------------------------------------------------------------------------
+
+    def _findings_logs(self, batch: Batch, known: Mapping[int, TaskRecord]) -> list[LogRecord]:
+        if not batch.findings:
+            return []
+        by_name = {record.name: record for record in known.values()}
+        found = []
+        for finding in batch.findings:
+            record = by_name.get(finding.task)
+            where = self.traces.place(record, known) if record is not None else None
+            if where is not None:
+                where.trace.important = True
+                if len(self._findings) < _MOST_PENDING:
+                    self._findings.setdefault(finding.task, []).append(finding)
+            found.append(logs.of_finding(finding, where, time.time_ns()))
+        return found
+
+    # -- what there is to make ---------------------------------------------------------------
+
+    def _work(
+        self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int, *, open_too: bool
+    ) -> Iterator[tuple[Trace, Make]]:
+        """Yield each possible span with its trace; nothing is made for traces not kept."""
+        maker = self._maker
+        children = self._children(batch, known)
+        for task in sorted(batch.tasks, key=_serial):
+            place = self.traces.place(task, known)
+            findings = self._findings.pop(task.name, ()) if self._findings else ()
+            took_ns = (task.ended_ns or now_ns) - task.created_ns
+            if task.outcome == FAILED or findings or took_ns >= SLOW_NS:
+                place.trace.important = True
+            links = children.get(task.serial, ())
+            yield place.trace, _call(maker.task, task, place, findings, links, now_ns)
+        left: dict[int, list[ScopeRecord]] = defaultdict(list)
+        for scope in batch.scopes:
+            left[scope.owner_serial].append(scope)
+        for scope in batch.scopes:
+            place = self._owner(scope.owner, known)
+            if scope.expired_ns or scope.left_by not in {0, scope.owner_serial}:
+                place.trace.important = True
+            around = enclosing(scope, left)
+            yield place.trace, _call(maker.scope, scope, place, around, now_ns)
+        for wait in batch.waits:
+            took_ns = (wait.ended_ns or now_ns) - wait.started_ns
+            self._wait_serial += 1
+            if (wait.op == "acquire" and took_ns >= SHORT_WAIT_NS) or open_too:
+                place = self._owner(wait.task, known)
+                yield place.trace, _call(maker.wait, wait, self._wait_serial, place, now_ns)
+        for generator in batch.generators:
+            if generator.finalized_by or open_too:
+                place = self._owner(generator.owner, known)
+                place.trace.important |= bool(generator.finalized_by)
+                yield place.trace, _call(maker.generator, generator, place, now_ns)
+        for period in batch.blocked:
+            place = self._owner(known.get(period.task_serial), known)
+            place.trace.important = True
+            yield place.trace, _call(maker.blocked, period, place, now_ns)
+
+    def _owner(self, task: TaskRecord | None, known: Mapping[int, TaskRecord]) -> Placement:
+        if task is not None:
+            return self.traces.place(task, known)
+        if self._orphans is None or self._orphans.trace.spans > 1000:
+            self._orphans = self.traces.outside()
+        return self._orphans
+
+    def _children(self, batch: Batch, known: Mapping[int, TaskRecord]) -> dict[int, list[Link]]:
+        """Return links from the tasks of a batch to what they created in other traces."""
+        found: dict[int, list[Link]] = defaultdict(list)
+        ours = {task.serial for task in batch.tasks}
+        for record in known.values():
+            if record.creator not in ours:
+                continue
+            place = self.traces.place(record, known)
+            if place.link is not None:
+                kind = "created" if place.link.kind == "created_by" else "continued_by"
+                found[record.creator].append(Link(place.trace.trace_id, place.span_id, kind))
+        return found
+
+    # -- what is kept ------------------------------------------------------------------------
+
+    def _choose(self, work: list[tuple[Trace, Make]]) -> list[Span]:
+        sizes: dict[int, int] = defaultdict(int)
+        traces: dict[int, Trace] = {}
+        for trace, _ in work:
+            sizes[id(trace)] += 1
+            traces[id(trace)] = trace
+        for key, trace in sorted(traces.items(), key=lambda item: not item[1].important):
+            self._decide(trace)
+            if trace.kept:
+                self._budget.spend(sizes[key])
+            else:
+                self.dropped["budget" if trace.sampled else "sampler"] += sizes[key]
+        return [make() for trace, make in work if trace.kept]
+
+    def _decide(self, trace: Trace) -> None:
+        if not trace.sampled:
+            trace.kept = False
+        elif trace.kept is None:
+            trace.kept = trace.important or self._budget.open
+        elif trace.important and not trace.kept:
+            trace.kept = trace.late = True
+
+
+def _call(function: Callable[..., Span], *arguments: Any) -> Make:
+    return lambda: function(*arguments)
+
+
+def _serial(record: TaskRecord) -> int:
+    return record.serial

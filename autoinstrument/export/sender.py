@@ -1,0 +1,116 @@
+"""Sends requests in a daemon thread of its own, so that a slow backend delays nobody."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from autoinstrument.export.transport import Transport
+
+_MOST_BYTES: Final = 8 << 20
+_SEND_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One request: what it carries, how many items, and about how many bytes."""
+
+    signal: str
+    payload: Any
+    items: int
+    size: int
+
+
+class Sender:
+    """A bounded queue before a transport; what does not fit, or fails, is dropped and counted."""
+
+    def __init__(self, transport: Transport, say: Callable[[str], None]) -> None:
+        """Start the thread; where none can be started, `finish` sends by itself."""
+        self.exported = 0
+        self.dropped = 0
+        self.failed = 0
+        self._transport = transport
+        self._say = say
+        self._said = False
+        self._queue: deque[Parcel] = deque()
+        self._bytes = 0
+        self._until = 0.0  # set once the process ends
+        self._wake = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._thread: threading.Thread | None = None
+        try:
+            thread = threading.Thread(target=self._run, name="asyncscope-export", daemon=True)
+            thread.start()
+            self._thread = thread
+        except RuntimeError:  # the interpreter is shutting down
+            self._thread = None
+
+    def put(self, parcel: Parcel) -> None:
+        """Queue a request, or drop it when the queue is full."""
+        if self._bytes + parcel.size > _MOST_BYTES and self._queue:
+            self.dropped += parcel.items
+            return
+        self._bytes += parcel.size
+        self._idle.clear()
+        self._queue.append(parcel)
+        self._wake.set()
+
+    def finish(self, deadline_s: float) -> None:
+        """Send what is queued, within `deadline_s` seconds; the rest is dropped."""
+        self._until = time.monotonic() + deadline_s
+        if self._thread is None:
+            self._send_queued()
+        else:
+            self._transport.hurry()
+            self._wake.set()
+            self._idle.wait(deadline_s)
+        left = list(self._queue)
+        self._queue.clear()
+        self.dropped += sum(parcel.items for parcel in left)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            self._send_queued()
+            if self._until:
+                return
+
+    def _send_queued(self) -> None:
+        while self._queue:
+            try:
+                parcel = self._queue[0]
+                self._send(parcel)
+                self._queue.popleft()
+            except IndexError:  # `finish` gave up meanwhile
+                break
+            self._bytes -= parcel.size
+        self._idle.set()
+        if self._queue:  # `put` came between the two lines above
+            self._wake.set()
+
+    def _send(self, parcel: Parcel) -> None:
+        until = self._until or time.monotonic() + _SEND_S
+        if time.monotonic() >= until:
+            trouble = "no time left"
+        else:
+            try:
+                trouble = self._transport.send(parcel.signal, parcel.payload, until)
+            except Exception as exc:
+                trouble = f"{type(exc).__name__}: {exc}"
+        if not trouble:
+            self.exported += parcel.items
+            return
+        self.failed += parcel.items
+        if not self._said:
+            self._said = True
+            self._say(
+                f"{parcel.items} {_NOUNS[parcel.signal]} could not be sent ({trouble}); "
+                "further failures are only counted (otlp-export)"
+            )
+
+
+_NOUNS: Final = {"traces": "spans", "metrics": "metrics", "logs": "log records"}

@@ -1,0 +1,345 @@
+"""Spans from records: names, parents, links, attributes, status, events."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from autoinstrument.export.batch import BlockedPeriod
+from autoinstrument.export.ids import GENERATOR, SCOPE, WAIT, WallClock
+from autoinstrument.export.statics import Attribute, Static, Statics, place_attributes
+from autoinstrument.export.traces import MOST_SPANS, Link, Placement, Trace, Traces
+from autoinstrument.records import (
+    FAILED,
+    RUNNING,
+    CancelOrigin,
+    Finding,
+    GeneratorRecord,
+    ScopeRecord,
+    TaskRecord,
+    WaitRecord,
+)
+from autoinstrument.stacks import parked
+
+SHORT_WAIT_NS: Final = 1_000_000
+"""Waits for a lock shorter than this are in the histogram only."""
+
+_MOST_LINKS: Final = 32
+UNFINISHED: Final = ("asyncscope.unfinished", True)
+_UPPER_BOUND: Final = ("asyncscope.end.upper_bound", True)
+
+
+class Event:
+    """Something that happened during a span."""
+
+    __slots__ = ("at_ns", "attributes", "name")
+
+    def __init__(self, name: str, at_ns: int, attributes: tuple[Attribute, ...]) -> None:
+        """`at_ns` counts from the epoch."""
+        self.name = name
+        self.at_ns = at_ns
+        self.attributes = attributes
+
+
+class Span:
+    """One span, ready to be encoded; times count from the epoch."""
+
+    __slots__ = (
+        "attributes",
+        "end_ns",
+        "error",
+        "events",
+        "links",
+        "parent_id",
+        "parent_is_remote",
+        "span_id",
+        "start_ns",
+        "static",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        trace: Trace,
+        span_id: int,
+        parent_id: int,
+        static: Static,
+        start_ns: int,
+        end_ns: int,
+        attributes: tuple[Attribute, ...],
+    ) -> None:
+        """Begin without links, events and error; `error` is the status description."""
+        self.trace = trace
+        self.span_id = span_id
+        self.parent_id = parent_id
+        self.parent_is_remote = False
+        self.static = static
+        self.start_ns = start_ns
+        self.end_ns = max(start_ns, end_ns)
+        self.attributes = attributes
+        self.links: list[Link] | None = None
+        self.events: list[Event] | None = None
+        self.error = ""
+
+
+class SpanMaker:
+    """Makes the spans of records whose traces are kept; used by one thread at a time."""
+
+    def __init__(self, traces: Traces, clock: WallClock) -> None:
+        """Share the placements with whoever else asks for them."""
+        self.traces = traces
+        self.clock = clock
+        self.statics = Statics()
+        self._more: dict[int, Trace] = {}  # trace that continues a full one, by its identity
+
+    # -- tasks -----------------------------------------------------------------------------
+
+    def task(
+        self,
+        record: TaskRecord,
+        placement: Placement,
+        findings: Sequence[Finding] = (),
+        children: Sequence[Link] = (),
+        now_ns: int = 0,
+    ) -> Span:
+        """Return a task's span; with `now_ns` (monotonic) the task is unfinished."""
+        end_ns = record.ended_ns or now_ns
+        span = Span(
+            placement.trace,
+            placement.span_id,
+            placement.parent_id,
+            self.statics.of_code("task", record.qualname, record.code),
+            self.clock.at(record.created_ns),
+            self.clock.at(end_ns),
+            self._task_attributes(record),
+        )
+        span.parent_is_remote = placement.parent_is_remote
+        if record.outcome == FAILED:
+            span.error = record.error_type or "exception"
+        self._link(span, record, placement, children)
+        if findings:
+            span.events = [self._event(finding, span) for finding in findings]
+        return span
+
+    def _task_attributes(self, record: TaskRecord) -> tuple[Attribute, ...]:
+        found: list[Attribute] = [
+            ("asyncscope.task.id", record.serial),
+            ("asyncscope.task.name", record.name),
+            ("asyncscope.task.outcome", record.outcome or RUNNING),
+        ]
+        where = self.statics.where(record.stack)
+        if where:
+            found.append(("asyncscope.task.created_at", where))
+        if record.thread_id:
+            found.append(("thread.id", record.thread_id))
+        if not record.ended_ns:
+            found.append(UNFINISHED)
+            task = record()
+            waiting = self.statics.where(parked(task)) if task is not None else ""
+            if waiting:
+                found.append(("asyncscope.task.parked_at", waiting))
+        elif not record.end_is_exact:
+            found.append(_UPPER_BOUND)
+        if record.error_type and record.outcome == FAILED:
+            found.append(("error.type", record.error_type))
+            if record.raised_at:
+                found.append(("asyncscope.task.raised_at", self.statics.where(record.raised_at)))
+        if record.cancels:
+            found += self._cancellation(record.cancels[0])
+        return tuple(found)
+
+    def _cancellation(self, origin: CancelOrigin) -> list[Attribute]:
+        found: list[Attribute] = [("asyncscope.cancel.via", origin.via)]
+        if origin.by_task:
+            found.append(("asyncscope.cancel.by_task", origin.by_task))
+        where = self.statics.where(origin.stack)
+        if where:
+            found.append(("asyncscope.cancel.requested_at", where))
+        return found
+
+    def _link(
+        self, span: Span, record: TaskRecord, placement: Placement, children: Sequence[Link]
+    ) -> None:
+        links = [placement.link] if placement.link is not None else []
+        links += children[:_MOST_LINKS]
+        if links:
+            span.links = links
+        creator = self.traces.placed(record.creator)
+        if creator is None or placement.parent_id != creator.span_id:
+            return
+        if self.traces.outlived(record):
+            # Placed as a child while its creator ran: it stays in the trace, as a root.
+            span.parent_id = 0
+            link = Link(creator.trace.trace_id, creator.span_id, "created_by")
+            span.links = [link, *(span.links or ())]
+
+    def _event(self, finding: Finding, span: Span) -> Event:
+        at_ns = int(finding.first_seen * 1e9) or span.end_ns
+        return Event(f"asyncscope.{finding.kind}", at_ns, finding_attributes(finding))
+
+    # -- the rest --------------------------------------------------------------------------
+
+    def scope(
+        self, record: ScopeRecord, owner: Placement, parent: ScopeRecord | None, now_ns: int = 0
+    ) -> Span:
+        """Return the span of a scope, below its owner's span or that of the scope around it."""
+        attributes: list[Attribute] = [
+            ("asyncscope.scope.id", record.serial),
+            ("asyncscope.task.id", record.owner_serial),
+        ]
+        if not record.left_ns:
+            attributes.append(UNFINISHED)
+        if record.expired_ns:
+            attributes.append(("asyncscope.scope.expired", True))
+        if record.shield:
+            attributes.append(("asyncscope.scope.shield", True))
+        if record.left_ns and record.left_by != record.owner_serial:
+            attributes.append(("asyncscope.scope.left_by", record.left_by))
+        if record.cancel_origin is not None:
+            attributes += self._cancellation(record.cancel_origin)
+        trace, under = self._room(owner)
+        parent_id = owner.span_id if parent is None else self.traces.ids.of(SCOPE, parent.serial)
+        return self._below(
+            trace,
+            under and parent_id,
+            owner,
+            self.traces.ids.of(SCOPE, record.serial),
+            self.statics.of_place(record.kind, "scope", record.stack),
+            record.entered_ns,
+            record.left_ns or now_ns,
+            attributes,
+        )
+
+    def wait(self, record: WaitRecord, serial: int, owner: Placement, now_ns: int = 0) -> Span:
+        """Return the span of a wait for a lock, queue or event, below the waiting task."""
+        attributes: list[Attribute] = [
+            ("asyncscope.lock.id", record.lock.serial),
+            ("asyncscope.lock.kind", record.lock.kind),
+            ("asyncscope.lock.op", record.op),
+            ("asyncscope.task.id", record.task.serial),
+        ]
+        if record.ended_ns:
+            attributes.append(("asyncscope.lock.wait", record.how))
+        else:
+            attributes.append(UNFINISHED)
+            if record.lock.holds:
+                attributes.append(("asyncscope.lock.holder", record.lock.holds[0].owner_name))
+        trace, under = self._room(owner)
+        name = "lock wait" if record.op == "acquire" else f"{record.op} wait"
+        return self._below(
+            trace,
+            under and owner.span_id,
+            owner,
+            self.traces.ids.of(WAIT, serial),
+            self.statics.of_place(name, "wait", record.stack),
+            record.started_ns,
+            record.ended_ns or now_ns,
+            attributes,
+        )
+
+    def generator(self, record: GeneratorRecord, owner: Placement, now_ns: int) -> Span:
+        """Return the span of an async generator that the program did not close."""
+        attributes: list[Attribute] = [
+            ("asyncscope.generator.id", record.serial),
+            ("asyncscope.task.id", record.owner_serial),
+            UNFINISHED if not record.finalized_by else _UPPER_BOUND,
+        ]
+        if record.finalized_by:
+            attributes.append(("asyncscope.generator.finalized_by", record.finalized_by))
+        where = self.statics.where(record.stack)
+        if where:
+            attributes.append(("asyncscope.generator.iterated_at", where))
+        trace, under = self._room(owner)
+        return self._below(
+            trace,
+            under and owner.span_id,
+            owner,
+            self.traces.ids.of(GENERATOR, record.serial),
+            self.statics.of_code("generator", record.qualname, record.code),
+            record.started_ns,
+            now_ns,
+            attributes,
+        )
+
+    def blocked(self, period: BlockedPeriod, owner: Placement, now_ns: int) -> Span:
+        """Return the span of a period in which a loop did nothing else."""
+        attributes: list[Attribute] = [("asyncscope.loop.id", period.loop_serial)]
+        if period.task_serial:
+            attributes.append(("asyncscope.task.id", period.task_serial))
+        if not period.ended_ns:
+            attributes.append(UNFINISHED)
+        trace, under = self._room(owner)
+        return self._below(
+            trace,
+            under and owner.span_id,
+            owner,
+            self.traces.ids.another(),
+            self.statics.of_place("loop blocked", "blocked", period.stack),
+            period.started_ns,
+            period.ended_ns or now_ns,
+            attributes,
+        )
+
+    def _below(
+        self,
+        trace: Trace,
+        parent_id: int,
+        owner: Placement,
+        span_id: int,
+        static: Static,
+        start_ns: int,
+        end_ns: int,
+        attributes: list[Attribute],
+    ) -> Span:
+        at = self.clock.at
+        span = Span(trace, span_id, parent_id, static, at(start_ns), at(end_ns), tuple(attributes))
+        if trace is not owner.trace and owner.span_id:
+            span.links = [Link(owner.trace.trace_id, owner.span_id, "continues")]
+        return span
+
+    def _room(self, owner: Placement) -> tuple[Trace, bool]:
+        """Return a trace with room for one more span, and whether it is the owner's."""
+        trace = owner.trace
+        if trace.spans < MOST_SPANS:
+            trace.spans += 1
+            return trace, True
+        more = self._more.get(trace.trace_id)
+        if more is None or more.spans >= MOST_SPANS:
+            more = self.traces.fresh(trace)
+            more.kept = trace.kept
+            if len(self._more) > 1000:
+                self._more.clear()
+            self._more[trace.trace_id] = more
+        more.spans += 1
+        return more, False
+
+
+def finding_attributes(finding: Finding) -> tuple[Attribute, ...]:
+    """Return what is said about a finding in span events and log records."""
+    found: list[Attribute] = [
+        ("asyncscope.finding.kind", finding.kind),
+        ("asyncscope.finding.message", finding.message),
+        ("asyncscope.finding.remedy", finding.remedy),
+        ("asyncscope.finding.severity", finding.severity),
+        ("asyncscope.finding.count", finding.count),
+    ]
+    if finding.task:
+        found.append(("asyncscope.task.name", finding.task))
+    if finding.location is not None:
+        found += place_attributes(finding.location)
+    return tuple(found)
+
+
+def enclosing(record: ScopeRecord, others: Mapping[int, list[ScopeRecord]]) -> ScopeRecord | None:
+    """Return the innermost scope of the same task that lies around a scope.
+
+    `others` are the scopes that were left meanwhile, by their owner's serial; those still
+    open stand in the owner's record.
+    """
+    best: ScopeRecord | None = None
+    owner = record.owner
+    still_open = (owner.scopes or []) if owner is not None else []
+    for other in (*others.get(record.owner_serial, ()), *still_open):
+        around = other.entered_ns <= record.entered_ns and other.serial < record.serial
+        lasts = not other.left_ns or (record.left_ns and other.left_ns >= record.left_ns)
+        if around and lasts and (best is None or other.serial > best.serial):
+            best = other
+    return best

@@ -1,0 +1,155 @@
+"""The parts of spans that repeat: names and code places, resolved once and kept.
+
+Resolving a place costs microseconds, encoding it costs more; a program has few places.
+"""
+
+import sys
+from collections.abc import Iterable
+from functools import lru_cache
+from types import CodeType, ModuleType
+from typing import Final, TypeVar
+
+from autoinstrument.places import absolute, is_own_file, is_stdlib_file, is_user_file, line_of
+from autoinstrument.records import Place, RawPlace, RawStack
+
+Value = str | int | float | bool
+Attribute = tuple[str, Value]
+
+_KEEP: Final = 10_000
+
+
+class Static:
+    """The constant part of a kind of span: its name and attributes, and their encoding.
+
+    `encoded` belongs to the encoder and is None until it used the part.
+    """
+
+    __slots__ = ("attributes", "encoded", "name")
+
+    def __init__(self, name: str, attributes: tuple[Attribute, ...]) -> None:
+        """Keep name and attributes."""
+        self.name = name
+        self.attributes = attributes
+        self.encoded: tuple[str, str] | None = None
+
+
+_Key = TypeVar("_Key")
+
+
+def _keep(
+    table: dict[_Key, tuple[CodeType | None, Static]],
+    key: _Key,
+    code: CodeType | None,
+    part: Static,
+) -> Static:
+    if len(table) >= _KEEP:
+        table.clear()
+    table[key] = (code, part)  # the code is kept so that its id stays its own
+    return part
+
+
+class Statics:
+    """Makes each constant part once, by identity of code objects; used by one thread."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._tasks: dict[tuple[int, str], tuple[CodeType | None, Static]] = {}
+        self._placed: dict[tuple[str, int, int], tuple[CodeType | None, Static]] = {}
+        self._places: dict[tuple[int, int], tuple[CodeType, str]] = {}
+        self._ranks: dict[int, tuple[CodeType, int]] = {}
+
+    def of_code(self, prefix: str, name: str, code: CodeType | None) -> Static:
+        """Return the part of a span about a function: a task's or a generator's."""
+        found = self._tasks.get((id(code), name))
+        if found is not None:
+            return found[1]
+        attributes: tuple[Attribute, ...] = (("asyncscope.kind", prefix),)
+        if code is not None:
+            attributes += code_attributes(code, code.co_firstlineno, name)
+        return _keep(self._tasks, (id(code), name), code, Static(name, attributes))
+
+    def of_place(self, name: str, kind: str, stack: RawStack) -> Static:
+        """Return the part of a span about a line: a scope, a wait, a blocked period."""
+        raw = self.first(stack)
+        key = (name + kind, id(raw[0]), raw[1]) if raw is not None else (name + kind, 0, 0)
+        found = self._placed.get(key)
+        if found is not None:
+            return found[1]
+        attributes: tuple[Attribute, ...] = (("asyncscope.kind", kind),)
+        code = None
+        if raw is not None:
+            code = raw[0]
+            attributes += code_attributes(code, line_of(*raw), code.co_qualname)
+        return _keep(self._placed, key, code, Static(name, attributes))
+
+    def where(self, stack: RawStack) -> str:
+        """Return `file:line` of the line to open, or an empty string."""
+        raw = self.first(stack)
+        if raw is None:
+            return ""
+        key = (id(raw[0]), raw[1])
+        found = self._places.get(key)
+        if found is not None:
+            return found[1]
+        text = f"{absolute(raw[0].co_filename)}:{line_of(*raw)}"
+        if len(self._places) >= _KEEP:
+            self._places.clear()
+        self._places[key] = (raw[0], text)
+        return text
+
+    def first(self, stack: RawStack) -> RawPlace | None:
+        """Return the frame to open, as `places.first_place` chooses it, without resolving it."""
+        best = None
+        best_rank = 3
+        for raw in stack:
+            rank = self._rank(raw[0])
+            if rank == 0:
+                return raw
+            if rank < best_rank:
+                best, best_rank = raw, rank
+        return best
+
+    def _rank(self, code: CodeType) -> int:
+        found = self._ranks.get(id(code))
+        if found is not None:
+            return found[1]
+        name = code.co_filename
+        rank = 0 if is_user_file(name) else 2 if is_stdlib_file(name) or is_own_file(name) else 1
+        if len(self._ranks) >= _KEEP:
+            self._ranks.clear()
+        self._ranks[id(code)] = (code, rank)
+        return rank
+
+
+def code_attributes(code: CodeType, line: int, qualname: str) -> tuple[Attribute, ...]:
+    """Return the stable `code.*` attributes."""
+    module = module_of(code.co_filename)
+    return (
+        ("code.function.name", f"{module}.{qualname}" if module else qualname),
+        ("code.file.path", absolute(code.co_filename)),
+        ("code.line.number", line),
+    )
+
+
+def place_attributes(place: Place) -> tuple[Attribute, ...]:
+    """Return the stable `code.*` attributes of a resolved place."""
+    module = module_of(place.file)
+    return (
+        ("code.function.name", f"{module}.{place.function}" if module else place.function),
+        ("code.file.path", place.file),
+        ("code.line.number", place.line),
+    )
+
+
+@lru_cache(maxsize=4096)
+def module_of(filename: str) -> str:
+    """Return the name of the module that was loaded from a file, or an empty string."""
+    for name, module in _modules():
+        if module.__dict__.get("__file__") == filename:
+            return name
+    return ""
+
+
+def _modules() -> Iterable[tuple[str, ModuleType]]:
+    # Plain modules only: reading an attribute of a lazy one could import it.
+    return [(n, m) for n, m in list(sys.modules.items()) if type(m) is ModuleType]

@@ -1,0 +1,215 @@
+"""Which trace a task belongs to, and under which span it hangs.
+
+Theory of operation. A task is placed once, when somebody first asks: the exporter when the
+task or a child of it is exported, or the program when it starts a span of its own inside the
+task. The rules, in order:
+
+1. The program's own span was current at creation: the task is its child, in its trace.
+2. The creator still runs, or was over no sooner than the task: the task is the creator's child.
+3. The creator was over first: a new trace, with a link to the creator.
+4. The creator's trace is full or too deep for viewers: a new trace, with a link.
+5. No creator: a new trace, or the trace of `TRACEPARENT` when the process was given one.
+
+Placements of tasks that are over are kept by serial, so that children find them, and forgotten
+oldest first.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from autoinstrument.export.ids import TASK, SpanIds, new_trace_id
+from autoinstrument.export.sampling import HeadSampler
+from autoinstrument.records import TaskRecord
+
+MOST_SPANS: Final = 2_000  # viewers become slow above
+MOST_DEPTH: Final = 100
+_KEEP: Final = 50_000
+_ANCESTORS: Final = 10_000
+_UNSURE_NS: Final = 1_000_000_000
+
+SpanContext = tuple[int, int, int]
+"""Trace number, span number, W3C flags."""
+
+
+class Trace:
+    """One trace: how full it is, and whether it is exported."""
+
+    __slots__ = ("important", "kept", "late", "sampled", "spans", "trace_id")
+
+    def __init__(self, trace_id: int, *, sampled: bool) -> None:
+        """Begin an empty trace; `kept` is None until the budget decided."""
+        self.trace_id = trace_id
+        self.sampled = sampled
+        self.spans = 0
+        self.important = False  # holds an error, a finding or slow work
+        self.kept: bool | None = None
+        self.late = False  # dropped first and kept from some moment on
+
+
+class Link:
+    """A pointer to a span of another trace, with the reason."""
+
+    __slots__ = ("kind", "span_id", "trace_id")
+
+    def __init__(self, trace_id: int, span_id: int, kind: str) -> None:
+        """`kind` is `created_by`, `continues`, `created` or `continued_by`."""
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.kind = kind
+
+
+class Placement:
+    """Where a task's span stands; this is what `TaskRecord.trace` holds once it is placed."""
+
+    __slots__ = ("depth", "link", "parent_id", "parent_is_remote", "span_id", "trace")
+
+    def __init__(
+        self,
+        trace: Trace,
+        span_id: int,
+        parent_id: int = 0,
+        depth: int = 0,
+        link: Link | None = None,
+        *,
+        parent_is_remote: bool = False,
+    ) -> None:
+        """`parent_id` is 0 for the first span of a trace."""
+        self.trace = trace
+        self.span_id = span_id
+        self.parent_id = parent_id
+        self.depth = depth
+        self.link = link
+        self.parent_is_remote = parent_is_remote
+
+
+class Traces:
+    """Places tasks in traces. Called in the agent's thread, and in the program's when it asks."""
+
+    def __init__(
+        self, sampler: HeadSampler, ids: SpanIds, remote: SpanContext | None = None
+    ) -> None:
+        """`remote` is the span of another process under which this process hangs."""
+        self.ids = ids
+        self._sampler = sampler
+        self._remote = remote
+        self._placed: dict[int, Placement] = {}
+        self._ended: dict[int, int] = {}  # serial of a creator that is over -> when
+        self._by_id: dict[int, Trace] = {}
+        # Re-entrant: a signal handler of the program may start a span while we hold it.
+        self._lock = threading.RLock()
+
+    def place(self, record: TaskRecord, known: Mapping[int, TaskRecord]) -> Placement:
+        """Return a task's placement, made now when it has none; `known` finds creators."""
+        placement = record.trace
+        if isinstance(placement, Placement):
+            return placement
+        with self._lock:
+            for task in reversed(self._unplaced(record, known)):
+                self._place_one(task)
+        placement = record.trace
+        assert isinstance(placement, Placement)
+        return placement
+
+    def placed(self, serial: int) -> Placement | None:
+        """Return the placement of a task by its number, if it has one."""
+        return self._placed.get(serial)
+
+    def over(self, record: TaskRecord) -> None:
+        """Remember that a task is over, for those it created that outlive it."""
+        if len(self._ended) >= _KEEP:
+            _forget(self._ended)
+        self._ended[record.serial] = record.ended_ns
+
+    def outside(self) -> Placement:
+        """Return a place for work that belongs to no task: a trace without a first span."""
+        placement = self._root(0)
+        placement.span_id = placement.parent_id
+        return placement
+
+    def outlived(self, record: TaskRecord) -> bool:
+        """Whether a task is known to have lasted longer than its creator.
+
+        An end that is an upper bound says little: a creator's locals die after the creator.
+        """
+        over_ns = self._ended.get(record.creator, 0)
+        if not over_ns or not record.ended_ns:
+            return bool(over_ns)
+        return record.ended_ns > over_ns + (0 if record.end_is_exact else _UNSURE_NS)
+
+    def fresh(self, of: Trace) -> Trace:
+        """Begin a trace that shares the fate of another one with the sampler."""
+        return Trace(new_trace_id(), sampled=of.sampled)
+
+    def _unplaced(self, record: TaskRecord, known: Mapping[int, TaskRecord]) -> list[TaskRecord]:
+        """Return the task and its ancestors that have no placement, youngest first."""
+        chain = [record]
+        while len(chain) < _ANCESTORS:
+            last = chain[-1]
+            creator = known.get(last.creator)
+            if type(last.trace) is tuple or last.creator in self._placed or creator is None:
+                break
+            if creator.serial == record.serial or isinstance(creator.trace, Placement):
+                break
+            chain.append(creator)
+        return chain
+
+    def _place_one(self, record: TaskRecord) -> None:
+        span_id = self.ids.of(TASK, record.serial)
+        program = record.trace
+        creator = self._placed.get(record.creator)
+        if type(program) is tuple:
+            placement = self._under_program(span_id, program)
+        elif creator is None:
+            placement = self._root(span_id)
+        else:
+            placement = self._under_creator(span_id, record, creator)
+        placement.trace.spans += 1
+        record.trace = placement
+        if len(self._placed) >= _KEEP:
+            _forget(self._placed)
+        self._placed[record.serial] = placement
+
+    def _under_program(self, span_id: int, program: SpanContext) -> Placement:
+        trace_id, parent_id, flags = program
+        trace = self._trace_of(trace_id, flags)
+        return Placement(trace, span_id, parent_id)
+
+    def _trace_of(self, trace_id: int, flags: int) -> Trace:
+        trace = self._by_id.get(trace_id)
+        if trace is None:
+            trace = Trace(trace_id, sampled=self._sampler.keeps(trace_id, flags))
+            if len(self._by_id) >= _KEEP:
+                _forget(self._by_id)
+            self._by_id[trace_id] = trace
+        return trace
+
+    def _root(self, span_id: int) -> Placement:
+        if self._remote is not None:
+            trace_id, parent_id, flags = self._remote
+            trace = self._trace_of(trace_id, flags)
+            if trace.spans < MOST_SPANS:
+                return Placement(trace, span_id, parent_id, parent_is_remote=True)
+            return Placement(
+                self.fresh(trace), span_id, link=Link(trace_id, parent_id, "continues")
+            )
+        trace_id = new_trace_id()
+        trace = Trace(trace_id, sampled=self._sampler.keeps(trace_id, None))
+        self._by_id[trace_id] = trace
+        return Placement(trace, span_id)
+
+    def _under_creator(self, span_id: int, record: TaskRecord, creator: Placement) -> Placement:
+        trace = creator.trace
+        outlives = self.outlived(record)
+        full = trace.spans >= MOST_SPANS or creator.depth + 1 >= MOST_DEPTH
+        if outlives or full:
+            kind = "created_by" if outlives else "continues"
+            link = Link(trace.trace_id, creator.span_id, kind)
+            return Placement(self.fresh(trace), span_id, link=link)
+        return Placement(trace, span_id, creator.span_id, creator.depth + 1)
+
+
+def _forget(table: dict[int, Any]) -> None:
+    """Drop the older half of a table."""
+    for key in list(table)[: len(table) // 2]:
+        table.pop(key, None)
