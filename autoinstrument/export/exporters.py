@@ -31,6 +31,12 @@ class Exporter(Protocol):
     def statistics(self) -> dict[str, int]:
         """Return what became of everything so far."""
 
+    def before_fork(self) -> None:
+        """End all threads; the next `drain` in the parent starts them again.
+
+        The child makes exporters of its own and leaves these alone.
+        """
+
 
 def make_exporters(
     settings: ExportSettings, environ: Mapping[str, str], say: Say
@@ -81,7 +87,13 @@ class SpanExport:
         if self._feed(batch) and time.monotonic() - self._collected_s >= self._interval_s:
             data = self._collect()
         for sink in self._sinks:
+            sink.start()
             sink.write(spans, records, data)
+
+    def before_fork(self) -> None:
+        """End all threads."""
+        for sink in self._sinks:
+            sink.pause()
 
     def finish(self, batch: Batch, unfinished: Batch, deadline_s: float) -> None:
         """Export the rest, what is open as unfinished, and the metrics' last values."""

@@ -84,6 +84,14 @@ class OfficialSink:
         self._resource = make_resource(resource)
         self._logs = LogConverter(self._resource)
 
+    def start(self) -> None:
+        """Start the sending thread unless it runs."""
+        self._sender.start()
+
+    def pause(self) -> None:
+        """End the sending thread."""
+        self._sender.pause()
+
     def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
         """Convert and queue."""
         for start in range(0, len(spans), _MOST_SPANS):

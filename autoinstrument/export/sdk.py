@@ -4,6 +4,7 @@ Imported only when such an exporter is used: the default needs none of it.
 """
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -109,6 +110,7 @@ class LogConverter:
 
 def _old_record(record: LogRecord, facts: dict[str, Any]) -> Any:
 
+    sdk_record: Any = import_module("opentelemetry.sdk._logs").LogRecord  # gone in newer versions
     name = facts.pop("event_name")
     facts["attributes"]["event.name"] = name
     return sdk_record(

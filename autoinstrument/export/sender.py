@@ -27,7 +27,7 @@ class Sender:
     """A bounded queue before a transport; what does not fit, or fails, is dropped and counted."""
 
     def __init__(self, transport: Transport, say: Callable[[str], None]) -> None:
-        """Start the thread; where none can be started, `finish` sends by itself."""
+        """Send nothing yet: `start` starts the thread."""
         self.exported = 0
         self.dropped = 0
         self.failed = 0
@@ -41,12 +41,27 @@ class Sender:
         self._idle = threading.Event()
         self._idle.set()
         self._thread: threading.Thread | None = None
+        self._paused = False
+
+    def start(self) -> None:
+        """Start the thread unless it runs; where none can be started, `finish` sends itself."""
+        if self._thread is not None:
+            return
+        self._paused = False
+        thread = threading.Thread(target=self._run, name="asyncscope-export", daemon=True)
         try:
-            thread = threading.Thread(target=self._run, name="asyncscope-export", daemon=True)
             thread.start()
-            self._thread = thread
         except RuntimeError:  # the interpreter is shutting down
-            self._thread = None
+            return
+        self._thread = thread
+
+    def pause(self, wait_s: float = 0.5) -> None:
+        """End the thread, before a fork; `start` starts another one."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._paused = True
+            self._wake.set()
+            thread.join(wait_s)
 
     def put(self, parcel: Parcel) -> None:
         """Queue a request, or drop it when the queue is full."""
@@ -61,10 +76,10 @@ class Sender:
     def finish(self, deadline_s: float) -> None:
         """Send what is queued, within `deadline_s` seconds; the rest is dropped."""
         self._until = time.monotonic() + deadline_s
+        self._transport.hurry()
         if self._thread is None:
             self._send_queued()
         else:
-            self._transport.hurry()
             self._wake.set()
             self._idle.wait(deadline_s)
         left = list(self._queue)
@@ -76,11 +91,11 @@ class Sender:
             self._wake.wait()
             self._wake.clear()
             self._send_queued()
-            if self._until:
+            if self._until or self._paused:
                 return
 
     def _send_queued(self) -> None:
-        while self._queue:
+        while self._queue and not self._paused:
             try:
                 parcel = self._queue[0]
                 self._send(parcel)
@@ -89,7 +104,7 @@ class Sender:
                 break
             self._bytes -= parcel.size
         self._idle.set()
-        if self._queue:  # `put` came between the two lines above
+        if self._queue and not self._paused:  # `put` came between the two lines above
             self._wake.set()
 
     def _send(self, parcel: Parcel) -> None:

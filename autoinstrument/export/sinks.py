@@ -25,6 +25,12 @@ class Sink(Protocol):
 
     name: str
 
+    def start(self) -> None:
+        """Be ready to send in the background; called with each batch, not at exit."""
+
+    def pause(self) -> None:
+        """Have no thread: the process forks."""
+
     def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
         """Take a batch; returns at once. `metrics` is the SDK's metrics data or None."""
 
@@ -89,6 +95,14 @@ class JsonSink:
         self._sender = sender
         self._envelope = otlp.Envelope(resource)
 
+    def start(self) -> None:
+        """Start the sending thread unless it runs."""
+        self._sender.start()
+
+    def pause(self) -> None:
+        """End the sending thread."""
+        self._sender.pause()
+
     def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
         """Encode and queue."""
         for signal, items, body in requests(self._envelope, spans, logs, metrics):
@@ -148,6 +162,12 @@ class FileSink:
         self._written = 0
         self._counts = {"exported": 0, "dropped.file": 0, "failed": 0}
 
+    def start(self) -> None:
+        """Nothing runs in the background."""
+
+    def pause(self) -> None:
+        """Nothing runs in the background."""
+
     def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
         """Append one line for each request."""
         for signal, items, body in requests(self._envelope, spans, logs, metrics):
@@ -186,6 +206,12 @@ class ConsoleSink:
         """Start at zero."""
         self._exported = 0
 
+    def start(self) -> None:
+        """Nothing runs in the background."""
+
+    def pause(self) -> None:
+        """Nothing runs in the background."""
+
     def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
         """Print spans and log records; metrics are left to a backend."""
         lines = [_span_line(span) for span in spans]
@@ -223,6 +249,12 @@ class ProviderSink:
         self._say = say
         self._logs: Any = None
         self._counts = {"exported": 0, "dropped.no_provider": 0, "failed": 0}
+
+    def start(self) -> None:
+        """Nothing runs in the background."""
+
+    def pause(self) -> None:
+        """Nothing runs in the background."""
 
     def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
         """Hand spans to the provider's processor as if they had just ended."""

@@ -1,8 +1,7 @@
 """Who cancels whom: calls of `Task.cancel`, which is compiled and cannot be woven.
 
 Python 3.12 and newer: `sys.monitoring` CALL events, only in code objects that mention
-`cancel` (or close asynchronous generators); every code object is looked at once, when it
-starts for the first time.
+`cancel` (or close asynchronous generators); `call_sites` finds them.
 Python 3.11: `asyncio.Task` is replaced by a subclass of the same name that overrides
 `cancel` alone; `type(task) is asyncio.Task` stays true.
 """
@@ -14,6 +13,7 @@ from typing import Any
 
 from autoinstrument import env
 from autoinstrument.hooks import monitoring
+from autoinstrument.hooks.call_sites import WATCHED, CallSites
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.records import ScopeRecord
 from autoinstrument.trackers.moments import Moments
@@ -31,9 +31,6 @@ _VIA = {
     "_GatheringFuture.cancel": "gather",
     "_cancel_and_wait": "deadline",
 }
-
-
-_WATCHED = frozenset({"cancel", "aclose", "athrow", "asend", "anext", "__anext__"})
 
 
 class CancelObserver:
@@ -90,15 +87,15 @@ def install(
     """Observe `Task.cancel` in the way of this Python version."""
     observer = CancelObserver(tasks, scopes, moments, failed)
     if env.HAS_MONITORING:
-        _observe_calls(patches, observer)
+        _observe_calls(patches, observer, moments)
     else:
         _replace_task_class(patches, observer)
 
 
-def _observe_calls(patches: Patches, observer: CancelObserver) -> None:
+def _observe_calls(patches: Patches, observer: CancelObserver, moments: Moments) -> None:
     def called(code: CodeType, offset: int, function: Any, first: Any) -> Any:
         name = getattr(function, "__name__", "")
-        if name not in _WATCHED:
+        if name not in WATCHED:
             return monitoring.DISABLE
         owner = getattr(function, "__self__", None)
         target = first if owner is None or isinstance(owner, type | ModuleType) else owner
@@ -109,15 +106,14 @@ def _observe_calls(patches: Patches, observer: CancelObserver) -> None:
             observer.generator_called(target, name, sys._getframe(1))
         return None
 
-    def started(code: CodeType, offset: int) -> Any:
-        if not _WATCHED.isdisjoint(code.co_names):
-            monitoring.watch_calls(code)
-        return monitoring.DISABLE
-
-    if monitoring.observe_calls(called, started):
-        patches.observed("cancellation origins", "asyncio.Task.cancel", monitoring.release)
-    else:
+    if not monitoring.observe_calls(called):
         patches.off("cancellation origins", "asyncio.Task.cancel", "no free sys.monitoring tool")
+        return
+    sites = CallSites(monitoring.watch_calls)
+    moments.on("loop_started", sites.read_program)
+    moments.on("tick", sites.read_libraries)
+    moments.on("root_seen", sites.read_root)
+    patches.observed("cancellation origins", "asyncio.Task.cancel", monitoring.release)
 
 
 def _replace_task_class(patches: Patches, observer: CancelObserver) -> None:

@@ -35,17 +35,13 @@ def tool() -> int | None:
     return None
 
 
-def observe_calls(
-    called: Callable[[CodeType, int, Any, Any], Any], started: Callable[[CodeType, int], Any]
-) -> bool:
-    """Look at each code object once when it starts; see `watch_calls`."""
+def observe_calls(called: Callable[[CodeType, int, Any, Any], Any]) -> bool:
+    """Observe calls made by watched code; see `watch_calls`."""
     number = tool()
     if number is None:
         return False
     events = _monitoring.events
     _monitoring.register_callback(number, events.CALL, called)
-    _monitoring.register_callback(number, events.PY_START, started)
-    _enable(events.PY_START)
     return True
 
 

@@ -35,11 +35,14 @@ class EndObserver:
         self._last_error = 0
         self.roots: set[CodeType] = set()  # strong: monitoring is tied to them
 
-    def root_seen(self, code: CodeType) -> None:
+    def root_seen(self, code: CodeType, coro: Any) -> None:
         """A task with this root code was created."""
         if code not in self.roots and len(self.roots) < 10_000:
             self.roots.add(code)
             monitoring.watch_return(code)
+            body = getattr(coro, "cr_frame", None)
+            names = body.f_globals if body is not None else None
+            self._moments.fire("root_seen", code, names)
 
     def returned(self, code: CodeType, offset: int, value: Any) -> None:
         """Watched code returns; it is a root only when no coroutine awaits it."""

@@ -53,6 +53,7 @@ class LoopTracker:
         record.thread_id = threading.get_ident()
         if self.first_run is not None:
             self.first_run()
+        self._moments.fire("loop_started", record)
 
     def loop_stopped(self, loop: Any) -> None:
         """Record that a loop runs no more."""

@@ -25,6 +25,8 @@ MOMENTS: Final = (
     "loop_closing",  # loop: close() was called
     "loop_mismatch",  # object bound to another loop, frame
     "error_seen",  # exception, stack, task record: it leaves a frame, or ended a task
+    "root_seen",  # code object of a task's coroutine, its global names
+    "loop_started",  # loop record
     "loop_stopped",  # loop record
     "unawaited",  # coroutine, frame
     "blocked",  # loop record, stack, duration_ns, task record

@@ -90,7 +90,7 @@ class TaskTracker:
             return early  # an eager task's first step was seen before its creation
         self.live[key] = record
         if code is not None and self.root_seen is not None:
-            self.root_seen(code)
+            self.root_seen(code, coro)
         return record
 
     def current(self) -> TaskRecord | None:

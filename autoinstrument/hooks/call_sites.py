@@ -1,0 +1,114 @@
+"""Find the functions that may cancel tasks or close generators, to watch their calls.
+
+Not by a PY_START event for all code: that instruments the interpreter's frozen modules too,
+which all subinterpreters share, and Python 3.13 aborts when one of them starts. Modules
+are read instead: the program's own before a loop starts, libraries a few at each tick.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from autoinstrument.places import is_own_file, is_user_file
+
+WATCHED: Final = frozenset({"cancel", "aclose", "athrow", "asend", "anext", "__anext__"})
+_FIRST: Final = (
+    "asyncio.timeouts",
+    "asyncio.taskgroups",
+    "asyncio.tasks",
+    "asyncio.runners",
+    "contextlib",
+    "anyio._backends._asyncio",
+)
+_A_FEW: Final = 5  # modules read at each tick; a large one has some hundred functions
+
+
+class CallSites:
+    """Reads each module once and hands over the code objects that mention a watched name."""
+
+    def __init__(self, watch: Callable[[CodeType], None]) -> None:
+        """Hand code objects to `watch`, each at most once."""
+        self._watch = watch
+        self._modules: set[str] = set()
+        self._codes: set[int] = set()
+
+    def read_program(self, *_: Any) -> None:
+        """Read the program's own modules, and those that cancel most, unless that was done."""
+        for name in _FIRST:
+            if name not in self._modules and name in sys.modules:
+                self._read(name, sys.modules[name])
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if name not in self._modules and (name == "__main__" or is_user_file(file or "<")):
+                self._read(name, module)
+
+    def read_libraries(self, *_: Any) -> None:
+        """Read a few of the library modules that were imported since the last time."""
+        left = _A_FEW
+        for name, module in list(sys.modules.items()):
+            if name in self._modules:
+                continue
+            self._read(name, module)
+            left -= 1
+            if not left:
+                return
+
+    def read_root(self, code: CodeType, namespace: dict[str, Any] | None) -> None:
+        """Read a task's own function, wherever it comes from."""
+        self._look(code)
+        if namespace is not None and is_user_file(code.co_filename):
+            name = str(namespace.get("__name__"))
+            if name not in self._modules and sys.modules.get(name) is None:
+                self._modules.add(name)
+                self._read_names(namespace)
+
+    def _read(self, name: str, module: ModuleType) -> None:
+        if name != "__main__":  # an interactive one goes on growing
+            self._modules.add(name)
+        if not is_own_file(getattr(module, "__file__", None) or "<"):
+            self._read_names(getattr(module, "__dict__", {}))
+
+    def _read_names(self, namespace: dict[str, Any]) -> None:
+        for value in list(namespace.values()):
+            if isinstance(value, type):
+                for member in list(vars(value).values()):
+                    self._read_value(member)
+            else:
+                self._read_value(value)
+
+    def _read_value(self, value: Any) -> None:
+        for function in _functions(value):
+            self._look(function.__code__)
+
+    def _look(self, code: CodeType) -> None:
+        if id(code) in self._codes:
+            return
+        self._codes.add(id(code))
+        if not WATCHED.isdisjoint(code.co_names):
+            self._watch(code)
+        for const in code.co_consts:
+            if isinstance(const, CodeType):
+                self._look(const)
+
+
+def _functions(value: Any) -> Iterator[FunctionType]:
+    """Yield the Python functions behind a value: plain, bound, decorated, or in a closure."""
+    pending = [value]
+    for _ in range(20):
+        if not pending:
+            return
+        found = pending.pop()
+        if isinstance(found, MethodType | staticmethod | classmethod):
+            pending.append(found.__func__)
+        elif isinstance(found, property):
+            pending.extend(part for part in (found.fget, found.fset) if part is not None)
+        elif isinstance(found, FunctionType):
+            yield found
+            for cell in found.__closure__ or ():
+                try:
+                    held = cell.cell_contents
+                except ValueError:  # not filled yet
+                    continue
+                if isinstance(held, FunctionType):
+                    pending.append(held)
