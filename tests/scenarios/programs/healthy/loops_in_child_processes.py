@@ -2,6 +2,7 @@
 # healthy
 import asyncio
 import multiprocessing
+import time
 from concurrent.futures import ProcessPoolExecutor
 
 
@@ -18,15 +19,21 @@ def run_in_child(count):
     return asyncio.run(sum_slowly(range(count)))
 
 
-async def main():
+def warm_up(pool):
+    # A process is started by whoever submits a job, and that would block the loop.
+    for job in [pool.submit(time.sleep, 0.2) for _ in range(2)]:
+        job.result()
+
+
+async def main(method, pool):
     loop = asyncio.get_running_loop()
-    for method in ("spawn", "forkserver"):
-        context = multiprocessing.get_context(method)
-        with ProcessPoolExecutor(2, mp_context=context) as pool:
-            jobs = [loop.run_in_executor(pool, run_in_child, count) for count in (3, 4, 5)]
-            print(method, await asyncio.gather(*jobs))
-    print("parent", await sum_slowly(range(6)))
+    jobs = [loop.run_in_executor(pool, run_in_child, count) for count in (3, 4, 5)]
+    print(method, await asyncio.gather(*jobs), "parent", await sum_slowly(range(6)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    for method in ("spawn", "forkserver"):
+        context = multiprocessing.get_context(method)
+        with ProcessPoolExecutor(2, mp_context=context) as pool:
+            warm_up(pool)
+            asyncio.run(main(method, pool))
