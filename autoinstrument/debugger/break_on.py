@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from . import _debugpy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import FrameType
 
 _OWN_PACKAGE: Final = __name__.split(".", maxsplit=1)[0]
@@ -69,6 +69,23 @@ class BreakOn:
     def from_text(cls, text: str, interval_s: float = 10.0) -> BreakOn:
         """Return the rule of an `ASYNCSCOPE_BREAK_ON` value, kinds separated by commas."""
         return cls(text.split(","), interval_s)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> BreakOn:
+        """Return the rule of `ASYNCSCOPE_BREAK_ON`, else of the file that `ASYNCSCOPE_CONFIG` names.
+
+        Raises:
+            ConfigError: the file is not usable.
+        """
+        text = environ.get("ASYNCSCOPE_BREAK_ON", "")
+        path = environ.get("ASYNCSCOPE_CONFIG", "").strip()
+        if not path:
+            return cls.from_text(text)
+        from .config import load_debug_config  # only with a file
+
+        settings = load_debug_config(path).breakpoints
+        kinds = text.split(",") if text.strip() else settings.break_on
+        return cls(kinds, settings.break_on_interval_s)
 
     def found(self, kind: str, frame: FrameType | None) -> bool:
         """Stop for a finding made below `frame`, if it is one to stop at; say whether it was."""
