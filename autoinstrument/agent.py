@@ -126,6 +126,7 @@ class Agent:
             trackers = (world.scopes, world.tasks)
             anyio_scopes.install(patches, module, trackers, self.moments, failed)
             anyio_locks.install(patches, module, world.resources, self.moments, failed)
+            self.moments.fire("library_hooked", module)
 
         def uvloop(module: ModuleType) -> None:
             uvloop_loops.install(patches, module, world.tasks, world.loops, ports)

@@ -4,7 +4,8 @@ Each flag says what it is about and since when; `asyncscope doctor` prints them.
 """
 
 import sys
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
 HAS_MONITORING: Final = sys.version_info >= (3, 12)
 """`sys.monitoring` exists (PEP 669, Python 3.12)."""
@@ -30,17 +31,34 @@ def facts() -> dict[str, bool | str]:
     }
 
 
+def _interpreters() -> Any:
+    """Return the module that knows the interpreters of this process, or None."""
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
 def in_main_interpreter() -> bool:
     """Whether this is the process's main interpreter (PEP 734).
 
     A subinterpreter cannot end while a thread of ours runs in it, so nothing is watched there.
     """
-    for name in ("_interpreters", "_xxsubinterpreters"):
-        try:
-            module = __import__(name)
-        except ImportError:
-            continue
-        current, main = module.get_current(), module.get_main()
-        first = current[0] if isinstance(current, tuple) else current
-        return bool(first == (main[0] if isinstance(main, tuple) else main))
-    return True
+    module = _interpreters()
+    if module is None:
+        return True
+    current, main = module.get_current(), module.get_main()
+    first = current[0] if isinstance(current, tuple) else current
+    return bool(first == (main[0] if isinstance(main, tuple) else main))
+
+
+def is_only_interpreter() -> bool:
+    """Whether there is no subinterpreter now.
+
+    `sys._current_frames()` goes through the threads of all interpreters without holding the
+    locks of the others, and the process aborts when one of them is just starting.
+    """
+    module = _interpreters()
+    return module is None or len(module.list_all()) == 1

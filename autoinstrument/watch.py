@@ -16,6 +16,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, Final
 
+from autoinstrument import env
 from autoinstrument.places import capture
 from autoinstrument.records import LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
@@ -118,7 +119,7 @@ class Watch:
 
     def _step(self) -> None:
         running = self._world.loops.running()
-        if running:
+        if running and env.is_only_interpreter():
             self._look_at(running)
         self._moments.fire("tick", monotonic_ns())
 
@@ -217,7 +218,7 @@ def _root_of(frame: Any) -> int:
 
 def _wait_until_gone() -> None:
     """Wait until the operating system has ended the thread, as fork() looks at that number."""
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux") or not env.is_only_interpreter():
         return
     deadline = _monotonic() + 0.05
     while _monotonic() < deadline:

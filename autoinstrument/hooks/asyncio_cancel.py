@@ -111,6 +111,7 @@ def _observe_calls(patches: Patches, observer: CancelObserver, moments: Moments)
         return
     sites = CallSites(monitoring.watch_calls)
     moments.on("loop_started", sites.read_program)
+    moments.on("library_hooked", sites.read_module)
     moments.on("tick", sites.read_libraries)
     moments.on("root_seen", sites.read_root)
     patches.observed("cancellation origins", "asyncio.Task.cancel", monitoring.release)

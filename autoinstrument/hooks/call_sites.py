@@ -1,8 +1,8 @@
 """Find the functions that may cancel tasks or close generators, to watch their calls.
 
-Not by a PY_START event for all code: that instruments the interpreter's frozen modules too,
-which all subinterpreters share, and Python 3.13 aborts when one of them starts. Modules
-are read instead: the program's own before a loop starts, libraries a few at each tick.
+Modules are read for that: the program's own before a loop starts, libraries a few at each
+tick. A PY_START event for all code would find every function, at the price of instrumenting
+all code that the program ever runs.
 """
 
 import sys
@@ -19,7 +19,6 @@ _FIRST: Final = (
     "asyncio.tasks",
     "asyncio.runners",
     "contextlib",
-    "anyio._backends._asyncio",
 )
 _A_FEW: Final = 5  # modules read at each tick; a large one has some hundred functions
 
@@ -53,6 +52,11 @@ class CallSites:
             left -= 1
             if not left:
                 return
+
+    def read_module(self, module: ModuleType) -> None:
+        """Read one module now."""
+        if module.__name__ not in self._modules:
+            self._read(module.__name__, module)
 
     def read_root(self, code: CodeType, namespace: dict[str, Any] | None) -> None:
         """Read a task's own function, wherever it comes from."""

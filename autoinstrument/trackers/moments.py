@@ -25,6 +25,7 @@ MOMENTS: Final = (
     "loop_closing",  # loop: close() was called
     "loop_mismatch",  # object bound to another loop, frame
     "error_seen",  # exception, stack, task record: it leaves a frame, or ended a task
+    "library_hooked",  # module: its hooks are in place
     "root_seen",  # code object of a task's coroutine, its global names
     "loop_started",  # loop record
     "loop_stopped",  # loop record
