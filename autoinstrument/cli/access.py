@@ -23,7 +23,9 @@ def grant_access(target: Target, environ: dict[str, str]) -> str | None:
         Refusal: the target's Python is known, and the agent cannot start in it.
     """
     if target.is_tool:
-        return f"{os.path.basename(target.argv[0])} is a tool that asyncscope leaves alone"
+        return (
+            "this command is a tool that asyncscope leaves alone (pip, a build, asyncscope itself)"
+        )
     if target.python is None:
         return _note_on_unknown(target, environ)
     if target.python == [sys.executable] and hook_file() is not None:
