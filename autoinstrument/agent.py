@@ -7,7 +7,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-from autoinstrument import env
+from autoinstrument import env, exits
 from autoinstrument.config.load import load
 from autoinstrument.config.schema import Settings
 from autoinstrument.findings import (
@@ -19,6 +19,7 @@ from autoinstrument.findings import (
 )
 
 _current: list["Agent"] = []
+_getpid, _time = os.getpid, time.time  # bound before a program replaces them
 
 
 def say(line: str) -> None:
@@ -44,9 +45,10 @@ class Agent:
         from autoinstrument.world import World
 
         self.settings = settings
-        self.started = time.time()
-        self.pid = os.getpid()
+        self.started = _time()
+        self.pid = _getpid()
         self._problems = problems
+        self._folder = os.getcwd() if os.path.isdir(".") else "/"  # the program may change it
         kinds, problem = select(settings.detect)
         baseline: frozenset[str] = frozenset()
         trouble = ""
@@ -118,7 +120,13 @@ class Agent:
 
     def _install_late(self, ports: Any) -> None:
         """Hook libraries when the program imports them."""
-        from autoinstrument.hooks import anyio_locks, anyio_scopes, uvloop_loops
+        from autoinstrument.hooks import (
+            anyio_locks,
+            anyio_scopes,
+            trio_scopes,
+            uvicorn_server,
+            uvloop_loops,
+        )
 
         world, patches, failed = self.world, self.patches, self.moments.failed
 
@@ -133,6 +141,14 @@ class Agent:
 
         patches.when_imported("anyio._backends._asyncio", anyio_backend)
         patches.when_imported("uvloop", uvloop)
+        patches.when_imported(
+            "trio._core._run",
+            lambda module: trio_scopes.install(patches, module, world.scopes, world.tasks, failed),
+        )
+        patches.when_imported(
+            "uvicorn.server",
+            lambda module: uvicorn_server.install(patches, module, self.finish, failed),
+        )
 
     def uninstall(self) -> None:
         """Restore every attribute and end the thread."""
@@ -141,14 +157,20 @@ class Agent:
 
     def finish(self) -> None:
         """At exit: last checks, report, summary, exit status. Runs once, on the calling thread."""
-        if self._finished or self.pid != os.getpid():
+        if self._finished or self.pid != _getpid():
             return
         self._finished = True
+        try:
+            self._finish()
+        except Exception as exc:
+            self.moments.failed("summary and report", exc)
+
+    def _finish(self) -> None:
         self.watch.stop()
         self.moments.fire("exit")
         statistics = self.world.statistics()
         findings = self.findings.all()
-        ended = time.time()
+        ended = _time()
         notes = self._write_files(findings, statistics, ended)
         self._print(findings, statistics, ended - self.started, notes)
         self._exit_status(findings)
@@ -182,13 +204,18 @@ class Agent:
     def _own_path(self, path: str) -> str:
         """Return the path, with the pid in it for processes below the first one."""
         owner = os.environ.get("ASYNCSCOPE_ROOT_PID")
-        return path if owner == str(os.getpid()) else f"{path}.{os.getpid()}.json"
+        path = os.path.join(self._folder, path)
+        return path if owner == str(_getpid()) else f"{path}.{_getpid()}.json"
 
     def _print(self, findings: Any, statistics: Any, seconds: float, notes: list[str]) -> None:
         from autoinstrument.export import console
 
         if self.settings.quiet or not (findings or notes or statistics["loops"]["seen"]):
             return
+        try:
+            os.fstat(sys.stderr.fileno())
+        except (OSError, ValueError, AttributeError):
+            return  # closed: what stays in its buffer would change the exit status
         try:
             colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
             sys.stderr.write(
@@ -202,16 +229,10 @@ class Agent:
         """Turn exit status 0 into 3 where `ASYNCSCOPE_FAIL_ON` asks for it."""
         wanted = {name.strip() for name in self.settings.fail_on.split(",") if name.strip()}
         hit = [item.kind for item in findings if item.kind in wanted or "any" in wanted]
-        if not hit or _failed_already():
+        if not hit or exits.failed_already():
             return
         say(f"exit status 3 because of {hit[0]} (ASYNCSCOPE_FAIL_ON)")
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                continue
-        os._exit(3)
+        exits.fail_at_the_very_end(3)
 
     # -- fork ------------------------------------------------------------------------------
 
@@ -227,41 +248,27 @@ class Agent:
     def after_fork_in_child(self) -> None:
         """Start anew: what the parent found is the parent's to report."""
         self.watch.forget_thread()
-        self.pid = os.getpid()
-        self.started = time.time()
+        self.pid = _getpid()
+        self.started = _time()
         self._finished = False
         self.findings.reset()
         if self.world.loops.running():
             self.watch.start()
-        _register_child_exit(self)
-
-
-_exit_code: list[Any] = []
-
-
-def _failed_already() -> bool:
-    """Whether the process ends with another status than 0 anyway."""
-    if getattr(sys, "last_value", None) is not None or getattr(sys, "last_exc", None) is not None:
-        return True
-    return bool(_exit_code and _exit_code[-1] not in {None, 0})
-
-
-def _note_exit_codes() -> None:
-    """Remember what `sys.exit` is given; only where `ASYNCSCOPE_FAIL_ON` is set."""
-    original = sys.exit
-
-    def note(status: Any = None, /) -> Any:
-        _exit_code.append(status)
-        original(status)
-
-    sys.exit = note
 
 
 def _register_child_exit(agent: Agent) -> None:
-    """Finish in a forked multiprocessing child, which runs no atexit functions."""
+    """Finish in a multiprocessing child, which may run no atexit functions.
+
+    multiprocessing clears its finalizers after a fork, then calls what is registered here.
+    """
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.Finalize(None, agent.finish, exitpriority=0)
+        util.register_after_fork(agent, _finish_with_child)
+
+
+def _finish_with_child(agent: Agent) -> None:
+    util = sys.modules["multiprocessing.util"]
+    util.Finalize(None, agent.finish, exitpriority=0)
 
 
 def asyncio_imported(module: ModuleType) -> None:
@@ -291,8 +298,12 @@ def install() -> "Agent | None":
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child
     )
+    _register_child_exit(agent)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        _finish_with_child(agent)
     if settings.fail_on:
-        _note_exit_codes()
+        exits.note_exit_status(agent.moments)
     return agent
 
 

@@ -134,8 +134,8 @@ def name_of(task: Any, serial: int, fallback: str = "") -> str:
     """Return a task's name; a task factory may return objects that have none."""
     try:
         name = task.get_name()
-    except Exception:  # anything may come from a task factory
-        return fallback or f"task {serial}"
+    except Exception:  # anything may come from a task factory; trio's tasks have an attribute
+        name = getattr(task, "name", None)
     return name if isinstance(name, str) else fallback or f"task {serial}"
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
-from time import monotonic_ns
+from time import monotonic_ns, process_time_ns
 from typing import Any, Final
 
 from autoinstrument import env
@@ -61,6 +61,8 @@ class Watch:
         self._done = _thread.allocate_lock()
         self._running = False
         self._stop = False
+        self._overslept_ns = 0
+        self._computed_ns = 0
         self.ident = 0
         self.drain: Callable[[], None] | None = None
         world.moments.on("loop_stopped", self.judge)
@@ -102,6 +104,7 @@ class Watch:
         last_drain = _monotonic()
         try:
             while not self._woken_to_stop():
+                self._look_back()
                 self._step()
                 if self.drain is not None and _monotonic() - last_drain >= 1.0:
                     last_drain = _monotonic()
@@ -114,8 +117,32 @@ class Watch:
 
     def _woken_to_stop(self) -> bool:
         """Sleep for a period; return whether `stop` has ended the sleep."""
+        before, cpu = monotonic_ns(), process_time_ns()
         _acquire(self._wake, True, _PERIOD_S)
+        self._overslept_ns = monotonic_ns() - before - int(_PERIOD_S * 1e9)
+        self._computed_ns = process_time_ns() - cpu
         return self._stop
+
+    def _look_back(self) -> None:
+        """Report a block that kept this thread from running too: compiled code with the lock.
+
+        The interpreter hands over right after the compiled call, so that the loop's thread
+        still stands in the line that made it. A process that got no processor is no block.
+        """
+        late = self._overslept_ns
+        if late < self._block_ns or self._computed_ns < late * 3 // 4:
+            return
+        running = self._world.loops.running()
+        if len(running) != 1 or not env.is_only_interpreter():
+            return
+        record = running[0]
+        frame = sys._current_frames().get(record.thread_id)
+        beat = self._beats.get(record.key)
+        if frame is None or _is_waiting(frame) or (beat is not None and beat.stack):
+            return
+        seen = _Beat(0)
+        seen.stack, seen.task = capture(frame, 40), self._task_on(record)
+        self._blocked(record, seen, late)
 
     def _step(self) -> None:
         running = self._world.loops.running()

@@ -44,7 +44,8 @@ def start() -> None:
             return
         _started_in = os.getpid()
         if not is_infrastructure(sys.orig_argv) and is_on():
-            when_imported("asyncio", _asyncio_imported)
+            for library in ("asyncio", "trio"):
+                when_imported(library, _asyncio_imported)
     except Exception as exc:  # the program starts whatever happens here
         say(f"could not start ({type(exc).__name__}: {exc}); the program runs unwatched")
 

@@ -82,6 +82,8 @@ def scope_text(record: ScopeRecord) -> str:
         if "TaskGroup.__aenter__" in qualnames:
             return "anyio task group"
         return "anyio cancel scope"
+    if record.kind == "trio.CancelScope":
+        return "trio nursery" if "NurseryManager.__aenter__" in qualnames else "trio cancel scope"
     return f"{record.kind} block" if record.kind == "asyncio.timeout" else record.kind
 
 

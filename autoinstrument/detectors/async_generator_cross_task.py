@@ -38,8 +38,8 @@ class _Checks:
         self, generator: Any, method: str, task: TaskRecord | None, frame: FrameType
     ) -> None:
         record = self._world.generators.record_of(generator)
-        if record is None or task is None or record.owner is None:
-            return
+        if record is None or task is None or record.owner is None or record.finalized_by:
+            return  # the loop closes what nobody closed: async_generator_not_closed
         if generator.ag_running:
             self._seen.add((frame.f_code, frame.f_lasti))
             inside = self._inside(generator, task)

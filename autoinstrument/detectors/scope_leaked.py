@@ -21,6 +21,7 @@ _MOST_VICTIMS = 8
 
 def attach(world: World) -> None:
     """Look when a loop closes, at exit, and when a scope object dies while entered."""
+    said: set[int] = set()
 
     def cancel_requested(record: TaskRecord, origin: CancelOrigin) -> None:
         scope = origin.by_scope
@@ -33,15 +34,16 @@ def attach(world: World) -> None:
         for scope in list(world.scopes.open.values()):
             if scope.owner is None or (loop is not None and scope.owner.loop_id != id(loop)):
                 continue
-            if scope.owner.ended and not scope.left_ns:
-                world.scopes.open.pop(scope.key, None)
+            if scope.owner.ended and not scope.left_ns and scope.serial not in said:
+                said.add(scope.serial)
                 _report(world, scope)
 
     def dropped(scope: ScopeRecord) -> None:
-        if scope.owner is not None and not scope.left_ns:
+        if scope.owner is not None and not scope.left_ns and scope.serial not in said:
             _report(world, scope)
 
     world.moments.on("cancel_requested", cancel_requested)
+    world.moments.on("loop_ending", look)
     world.moments.on("loop_closing", look)
     world.moments.on("exit", look)
     world.moments.on("scope_dropped", dropped)

@@ -34,8 +34,8 @@ def attach(world: World) -> None:
 
 
 def _report(world: World, record: TaskRecord, error: BaseException | None) -> None:
-    if error is None:
-        return
+    if error is None or isinstance(error, SystemExit | KeyboardInterrupt):
+        return  # these two leave the loop by themselves
     raised_at = _traceback(error)
     raised = frame_place(raised_at)
     place = created(record)

@@ -213,6 +213,8 @@ class _Checks:
             return True
         if any(record() is task for record in awaited_tasks(self._world, waiting)):
             return True
+        if any(code.co_qualname == "TaskGroup.__aexit__" for code, _ in stacks.parked(waiting)):
+            return True  # it waits for its children
         awaiting = stacks.frame_locals(waiting, "_wait").get("fs") or ()
         return any(item is task for item in awaiting) or _is_running(waiting)
 

@@ -1,5 +1,6 @@
 """The JSON report, version 1, and the small file of counters."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -69,5 +70,7 @@ def write(path: str, document: dict[str, Any]) -> str:
             json.dump(document, stream, indent=1, ensure_ascii=False)
         os.replace(temporary, path)
     except OSError as exc:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         return f"{path!r} cannot be written ({exc.strerror or exc})"
     return ""

@@ -55,15 +55,17 @@ def watch_calls(code: CodeType) -> None:
 def observe_ends(
     returned: Callable[[CodeType, int, Any], Any],
     unwound: Callable[[CodeType, int, BaseException], Any],
+    thrown: Callable[[CodeType, int, BaseException], Any],
 ) -> bool:
-    """Observe returns of watched code, and frames left by an exception."""
+    """Observe returns of watched code, and frames left or entered by an exception."""
     number = tool()
     if number is None:
         return False
     events = _monitoring.events
     _monitoring.register_callback(number, events.PY_RETURN, returned)
     _monitoring.register_callback(number, events.PY_UNWIND, unwound)
-    _enable(events.PY_UNWIND)
+    _monitoring.register_callback(number, events.PY_THROW, thrown)
+    _enable(events.PY_UNWIND | events.PY_THROW)
     return True
 
 

@@ -57,6 +57,8 @@ class EndObserver:
         kind = type(error)
         if kind is RuntimeError or kind is ValueError:
             self._error_seen(error, sys._getframe(1))
+        elif kind is SystemExit and sys._getframe(1).f_back is None:
+            self._moments.fire("exit_requested", getattr(error, "code", 1))
         if code not in self.roots:
             return
         try:
@@ -65,6 +67,11 @@ class EndObserver:
                 self._tasks.root_ended(code, outcome, None if outcome == CANCELLED else error)
         except Exception as exc:
             self._failed("task ends", exc)
+
+    def thrown(self, code: CodeType, offset: int, error: BaseException) -> None:
+        """An exception is thrown into a frame: by a task that awaits a foreign future."""
+        if type(error) is RuntimeError:
+            self._error_seen(error, sys._getframe(1))
 
     def _error_seen(self, error: BaseException, frame: Any) -> None:
         """Tell about an error of a kind that misuse of loops and contexts makes, once."""
@@ -90,7 +97,7 @@ def install(
 ) -> EndObserver | None:
     """Observe ends where the interpreter can tell them without being seen."""
     observer = EndObserver(tasks, moments, failed)
-    if not monitoring.observe_ends(observer.returned, observer.unwound):
+    if not monitoring.observe_ends(observer.returned, observer.unwound, observer.thrown):
         return None
     tasks.root_seen = observer.root_seen
     patches.observed("task ends", "sys.monitoring", monitoring.release)

@@ -26,6 +26,7 @@ MOMENTS: Final = (
     "loop_mismatch",  # object bound to another loop, frame
     "error_seen",  # exception, stack, task record: it leaves a frame, or ended a task
     "library_hooked",  # module: its hooks are in place
+    "exit_requested",  # the argument of the SystemExit that leaves the program
     "root_seen",  # code object of a task's coroutine, its global names
     "loop_started",  # loop record
     "loop_stopped",  # loop record
