@@ -66,6 +66,12 @@ class OfficialTransport:
                 if event is not None:
                     event.set()
 
+    def close(self) -> None:
+        """Shut the exporters down; others are made if there is more to send."""
+        for exporter in self._exporters.values():
+            exporter.shutdown()
+        self._exporters.clear()
+
 
 class OfficialSink:
     """Spans, log records and metrics as the SDK's objects, sent by the official exporters."""

@@ -36,13 +36,13 @@ def attribute(key: str, value: Value) -> str:
         if len(_KEYS) < 1000:
             _KEYS[key] = start
     kind = type(value)
-    if kind is str:
-        return f'{start}stringValue":{text(value)}}}}}'  # type: ignore[arg-type]  # kind says it
     if kind is bool:
         return f'{start}boolValue":{"true" if value else "false"}}}}}'
     if kind is int:
         return f'{start}intValue":"{value}"}}}}'
-    return f'{start}doubleValue":{value!r}}}}}'
+    if kind is float:
+        return f'{start}doubleValue":{value!r}}}}}'
+    return f'{start}stringValue":{text(str(value))}}}}}'
 
 
 def attributes(pairs: Iterable[Attribute]) -> str:

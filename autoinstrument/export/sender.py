@@ -79,6 +79,7 @@ class Sender:
         self._transport.hurry()
         if self._thread is None:
             self._send_queued()
+            self._transport.close()
         else:
             self._wake.set()
             self._idle.wait(deadline_s)
@@ -92,6 +93,7 @@ class Sender:
             self._wake.clear()
             self._send_queued()
             if self._until or self._paused:
+                self._transport.close()
                 return
 
     def _send_queued(self) -> None:

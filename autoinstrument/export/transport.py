@@ -42,6 +42,9 @@ class Transport(Protocol):
     def hurry(self) -> None:
         """Stop waiting between attempts: the process ends. Called in another thread."""
 
+    def close(self) -> None:
+        """Close connections; the next `send` opens them again, except after `hurry`."""
+
 
 class Variables:
     """The `OTEL_EXPORTER_OTLP_*` variables, those of one signal before the general ones."""
@@ -155,6 +158,11 @@ class OfficialJson:
             if event is not None:
                 event.set()
 
+    def close(self) -> None:
+        """Empty the pools of connections."""
+        for client in self._clients.values():
+            client._transport.close()
+
 
 def _silent() -> logging.Logger:
 
@@ -193,6 +201,11 @@ class PlainJson:
         """Make no further attempts."""
         self._hurry.set()
 
+    def close(self) -> None:
+        """Close what is kept."""
+        for target in self._targets.values():
+            target.close()
+
 
 class _Target:
     """One address."""
@@ -221,13 +234,13 @@ class _Target:
         try:
             return self._attempt(body, until)
         except (OSError, http.client.HTTPException) as exc:
-            self._close()
+            self.close()
             if fresh:
                 return f"{type(exc).__name__}: {exc}", 0.0
         try:  # a kept connection may have been closed by the other side meanwhile
             return self._attempt(body, until)
         except (OSError, http.client.HTTPException) as exc:
-            self._close()
+            self.close()
             return f"{type(exc).__name__}: {exc}", 0.0
 
     def _attempt(self, body: bytes, until: float) -> tuple[str, float | None]:
@@ -246,7 +259,7 @@ class _Target:
         response = connection.getresponse()
         response.read(1 << 16)
         if response.will_close or not response.isclosed():
-            self._close()
+            self.close()
         if 200 <= response.status < 300:
             return "", None
         trouble = f"{response.status} {response.reason}"
@@ -264,7 +277,7 @@ class _Target:
             self._connection = http.client.HTTPConnection(host, self._url.port, timeout=timeout_s)
         return self._connection
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -1,0 +1,138 @@
+"""Records made by hand, with a clock that the test turns."""
+
+from types import CodeType
+from typing import Any
+
+from autoinstrument.export.batch import Batch
+from autoinstrument.records import (
+    CANCELLED,
+    FAILED,
+    RETURNED,
+    CancelOrigin,
+    Finding,
+    GeneratorRecord,
+    LockRecord,
+    Place,
+    RawStack,
+    ScopeRecord,
+    TaskRecord,
+    WaitRecord,
+)
+
+MS = 1_000_000
+
+
+class Thing:
+    """Something that can be referred to weakly, like a task or a lock."""
+
+
+def function(name: str, file: str = "/srv/app.py", line: int = 10) -> CodeType:
+    module = compile("\n" * (line - 1) + f"async def {name}(): pass", file, "exec")
+    return next(item for item in module.co_consts if isinstance(item, CodeType))
+
+
+def place(name: str, line: int = 10, file: str = "/srv/app.py") -> RawStack:
+    return ((function(name, file, line), -1),)
+
+
+class Play:
+    """Makes records; `now` counts milliseconds."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, TaskRecord] = {}
+        self.alive: dict[str, Any] = {}
+        self._scopes = 0
+        self._locks = 0
+
+    def task(
+        self,
+        name: str,
+        created: int = 0,
+        ended: int = 0,
+        *,
+        by: str = "",
+        outcome: str = RETURNED,
+        error: str = "",
+        qualname: str = "",
+        program: tuple[int, int, int] | None = None,
+        exact: bool = True,
+    ) -> TaskRecord:
+        thing = self.alive[name] = Thing()
+        record = TaskRecord(thing)
+        record.key = id(thing)
+        record.serial = len(self.tasks) + 1
+        record.last_name = name
+        record.qualname = qualname or name
+        record.code = function(name)
+        record.creator = self.tasks[by].serial if by else 0
+        record.stack = place(by or "main", 20)
+        record.loop_id = record.thread_id = record.flags = 0
+        record.created_ns = created * MS
+        record.ended_ns = ended * MS
+        record.end_is_exact = exact
+        record.outcome = outcome if ended else ""
+        record.error_type = error
+        record.raised_at = place(name, 30) if error else ()
+        record.cancels = record.scopes = record.holds = record.wait = None
+        record.trace = program
+        self.tasks[name] = record
+        return record
+
+    def scope(self, kind: str, owner: str, entered: int, left: int = 0) -> ScopeRecord:
+        self._scopes += 1
+        task = self.tasks[owner]
+        record = ScopeRecord(self._scopes, 0, kind, task, entered * MS, place(owner, 40))
+        record.left_ns = left * MS
+        record.left_by = task.serial if left else 0
+        if not left:
+            task.scopes = [*(task.scopes or []), record]
+        return record
+
+    def wait(self, owner: str, started: int, ended: int = 0, op: str = "acquire") -> WaitRecord:
+        self._locks += 1
+        lock = LockRecord(Thing())
+        lock.serial = self._locks
+        lock.kind = "asyncio.Lock"
+        lock.holds = []
+        record = WaitRecord(self.tasks[owner], lock, op, started * MS, place(owner, 50))
+        record.ended_ns = ended * MS
+        record.how = "resolved" if ended else ""
+        return record
+
+    def generator(self, name: str, owner: str, started: int, finalized: str) -> GeneratorRecord:
+        record = GeneratorRecord(Thing())
+        record.serial = 1
+        record.code = function(name)
+        record.qualname = name
+        record.owner = self.tasks[owner]
+        record.owner_serial = self.tasks[owner].serial
+        record.owner_name = owner
+        record.stack = place(owner, 60)
+        record.started_ns = started * MS
+        record.finalized_by = finalized
+        return record
+
+    def cancelled_by(self, name: str, by: str, at: int, via: str = "task.cancel") -> None:
+        origin = CancelOrigin(at * MS, self.tasks[by].serial, by, place(by, 70), (), via=via)
+        self.tasks[name].cancels = [origin]
+
+    def batch(self, *names: str, **more: Any) -> Batch:
+        """Return a batch with the tasks named (all that are over, if none is)."""
+        over = [r for r in self.tasks.values() if r.ended_ns]
+        tasks = [self.tasks[name] for name in names] if names else over
+        live = [r for r in self.tasks.values() if not r.ended_ns]
+        return Batch(tasks=tasks, live=live, **more)
+
+
+def finding(task: str, kind: str = "blocking_call") -> Finding:
+    return Finding(
+        kind=kind,
+        message=f"Task {task} did it.",
+        remedy="Do not.",
+        location=Place("/srv/app.py", 12, "work"),
+        task=task,
+        first_seen=1.5,
+    )
+
+
+__all__ = ["CANCELLED", "FAILED", "MS", "RETURNED", "Play", "finding", "place"]

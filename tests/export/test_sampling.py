@@ -1,0 +1,134 @@
+"""The head sampler against the official one, and the budget on whole traces."""
+
+import random
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import sampling as official
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    set_span_in_context,
+)
+
+from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.pipeline import Pipeline
+from autoinstrument.export.sampling import Budget, head_sampler
+from tests.export.play import FAILED, Play, finding
+from tests.export.test_golden import export
+
+
+@pytest.mark.parametrize("name", sorted(official._KNOWN_SAMPLERS))
+@pytest.mark.parametrize("parent", [None, 0, 1])
+def test_decides_like_the_official_sampler(
+    monkeypatch: pytest.MonkeyPatch, name: str, parent: int | None
+) -> None:
+    environ = {"OTEL_TRACES_SAMPLER": name, "OTEL_TRACES_SAMPLER_ARG": "0.3"}
+    for key, value in environ.items():
+        monkeypatch.setenv(key, value)
+    theirs = official._get_from_env_or_default()
+    ours = head_sampler(environ, pytest.fail)
+    numbers = random.Random(7)
+    kept = 0
+    for _ in range(500):
+        trace_id = numbers.getrandbits(128)
+        context = None
+        if parent is not None:
+            span = SpanContext(trace_id, 5, is_remote=True, trace_flags=TraceFlags(parent))
+            context = set_span_in_context(NonRecordingSpan(span))
+        wanted = theirs.should_sample(context, trace_id, "x").decision.is_sampled()
+        assert ours.keeps(trace_id, parent) == wanted
+        kept += wanted
+    if name == "traceidratio":
+        assert 100 < kept < 200
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_TRACES_SAMPLER": "jaeger_remote"},
+        {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "2"},
+        {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "many"},
+    ],
+    ids=["name", "range", "number"],
+)
+def test_wrong_value_is_one_line_and_everything_is_kept(environ: dict[str, str]) -> None:
+    said: list[str] = []
+    assert head_sampler(environ, said.append).keeps(1 << 127, None)
+    (line,) = said
+    assert "using" in line
+
+
+def test_budget_refills_and_pays_debts() -> None:
+    budget = Budget(100, 0)
+    budget.spend(250)
+    assert not budget.open
+    budget.refill(400_000_000)
+    assert not budget.open
+    budget.refill(600_000_000)
+    assert budget.open
+
+
+def test_sampled_out_traces_vanish_whole(tmp_path: Path) -> None:
+    play = Play()
+    for number in range(60):
+        play.task(f"r{number}", number, 90)
+        play.task(f"c{number}", number, 80, by=f"r{number}")
+    environ = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}
+    spans = export(tmp_path, play.batch(), environ=environ)
+    assert 0 < len(spans) < 120
+    roots = {span.trace_id for span in spans if not span.parent_span_id}
+    children = {span.trace_id for span in spans if span.parent_span_id}
+    assert roots == children
+
+
+def pipeline(budget: int) -> Pipeline:
+    return Pipeline(ExportSettings(span_budget=budget), {}, pytest.fail)
+
+
+def test_budget_drops_whole_traces_and_keeps_what_matters() -> None:
+    play = Play()
+    for number in range(100):
+        play.task(f"r{number}", number, 900)
+        play.task(f"c{number}", number, 800, by=f"r{number}")
+    play.task("bad", 200, 900)
+    play.task("worse", 201, 800, by="bad", outcome=FAILED, error="ValueError")
+    play.task("found", 202, 900)
+    play.task("slow", 203, 1900)
+    made = pipeline(10)
+    spans, _ = made.run(play.batch(findings=[finding("found")]))
+    names = {span.static.name for span in spans}
+    assert {"bad", "worse", "found", "slow"} <= names
+    assert {name[1:] for name in names if name[0] == "r"} == {
+        name[1:] for name in names if name[0] == "c"
+    }
+    assert 4 <= len(spans) <= 24
+    assert made.dropped["budget"] == 204 - len(spans)
+
+
+def test_dropped_trace_that_fails_later_is_kept_from_then_on() -> None:
+    play = Play()
+    play.task("big", 0, 900)
+    play.task("root", 1)
+    play.task("early", 2, 10, by="root")
+    play.task("late", 3, by="root")
+    made = pipeline(1)
+    first, _ = made.run(play.batch("big"))
+    made._budget.spend(10)
+    second, _ = made.run(play.batch("early"))
+    play.tasks["late"].ended_ns, play.tasks["late"].outcome = 900, FAILED
+    play.tasks["late"].error_type = "ValueError"
+    third, _ = made.run(play.batch("late"))
+    names = [[span.static.name for span in spans] for spans in (first, second, third)]
+    assert names == [["big"], [], ["late"]]
+    assert third[0].trace.late
+    assert made.dropped == {"budget": 1, "sampler": 0}
+
+
+def test_unfinished_work_is_within_the_same_rules() -> None:
+    play = Play()
+    play.task("open", 1)
+    made = pipeline(10)
+    spans, _ = made.run(Batch(), Batch(tasks=[play.tasks["open"]]))
+    assert [span.static.name for span in spans] == ["open"]

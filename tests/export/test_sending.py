@@ -1,0 +1,329 @@
+"""Spans, log records and metrics over real sockets, decoded with the official schema."""
+
+import importlib.util
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.exporters import Exporter, make_exporters
+from autoinstrument.export.sender import Parcel, Sender
+from autoinstrument.export.transport import OfficialJson, PlainJson, Variables, json_transport
+from tests.export.play import Play, finding
+from tests.export.receiver import Received, attributes_of, grpc_receiver, http_receiver
+
+pytestmark = pytest.mark.slow
+
+
+def installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+JSON = installed("opentelemetry.exporter.otlp.json.http")
+PROTOBUF = installed("opentelemetry.exporter.otlp.proto.http")
+GRPC = installed("opentelemetry.exporter.otlp.proto.grpc")
+
+PROTOCOLS = [
+    pytest.param("http/json", http_receiver, id="http/json"),
+    pytest.param(
+        "http/protobuf",
+        http_receiver,
+        id="http/protobuf",
+        marks=pytest.mark.skipif(not PROTOBUF, reason="extra otlp-protobuf is not installed"),
+    ),
+    pytest.param(
+        "grpc",
+        grpc_receiver,
+        id="grpc",
+        marks=pytest.mark.skipif(not GRPC, reason="extra grpc is not installed"),
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_stay() -> Iterator[None]:
+    yield
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        names = [thread.name for thread in threading.enumerate()]
+        if "asyncscope-export" not in names:
+            return
+        time.sleep(0.01)
+    pytest.fail("a sending thread is still there")
+
+
+def exporter_for(
+    monkeypatch: pytest.MonkeyPatch, url: str, said: list[str], **variables: str
+) -> Exporter:
+    """Set the variables as a user does; the official exporters read the real environment."""
+    values = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
+    values |= {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    settings = ExportSettings(exporters=("otlp",), instance_id="one")
+    (exporter,) = make_exporters(settings, values, said.append)
+    return exporter
+
+
+def some_work() -> Batch:
+    play = Play()
+    play.task("main", 0, 100)
+    play.task("a", 1, 50, by="main")
+    play.task("b", 2, 40, by="a", outcome="failed", error="ValueError")
+    counters = {"tasks.created": 3, "tasks.active": 1}
+    return play.batch(
+        waits=[play.wait("a", 3, 20)],
+        findings=[finding("a")],
+        counters=counters,
+        delays_ns=[1_000, 2_000_000],
+        utilization={1: 0.25},
+    )
+
+
+@pytest.mark.parametrize("drained", [True, False], ids=["while running", "at exit only"])
+@pytest.mark.parametrize(("protocol", "receiver"), PROTOCOLS)
+def test_everything_arrives(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, receiver: Callable[[], Any], drained: bool
+) -> None:
+    said: list[str] = []
+    with receiver() as (url, received):
+        exporter = exporter_for(monkeypatch, url, said, PROTOCOL=protocol)
+        if drained:
+            exporter.drain(some_work())
+            exporter.finish(Batch(), Batch(), 2.0)
+        else:
+            exporter.finish(some_work(), Batch(), 2.0)
+        assert said == []
+        check(received)
+    assert exporter.statistics()["dropped.queue"] == 0
+    assert exporter.statistics()["failed"] == 0
+
+
+def check(received: Received) -> None:
+    assert received.tree() == [("main", [("a", [("b", []), ("lock wait", [])])])]
+    (b,) = [span for span in received.spans if span.name == "b"]
+    assert (b.status.code, b.status.message) == (2, "ValueError")
+    assert attributes_of(b.attributes)["asyncscope.task.created_at"] == "/srv/app.py:20"
+    assert b.kind == 1
+    (a,) = [span for span in received.spans if span.name == "a"]
+    assert [event.name for event in a.events] == ["asyncscope.blocking_call"]
+    (log,) = received.logs
+    assert (log.trace_id, log.span_id) == (a.trace_id, a.span_id)
+    assert log.event_name == "asyncscope.blocking_call"
+    assert log.severity_number == 17
+    check_metrics(received.metrics)
+    for resource in received.resources:
+        assert resource["service.instance.id"] == "one"
+        assert resource["telemetry.distro.name"] == "asyncscope"
+
+
+def check_metrics(metrics: dict[str, Any]) -> None:
+    (created,) = metrics["asyncscope.task.created"].sum.data_points
+    assert (created.as_int, metrics["asyncscope.task.created"].sum.is_monotonic) == (3, True)
+    assert not metrics["asyncscope.task.active"].sum.is_monotonic
+    points = metrics["asyncscope.task.duration"].histogram.data_points
+    assert sum(point.count for point in points) == 3
+    (wait,) = metrics["asyncscope.lock.wait.duration"].histogram.data_points
+    assert wait.sum == pytest.approx(0.017)
+    assert list(wait.explicit_bounds)[:2] == [0.001, 0.0025]
+    assert sum(wait.bucket_counts) == wait.count == 1
+    (delay,) = metrics["asyncscope.eventloop.delay"].histogram.data_points
+    assert (delay.count, delay.max) == (2, 0.002)
+    (share,) = metrics["asyncscope.eventloop.utilization"].gauge.data_points
+    assert share.as_double == 0.25
+    assert metrics["asyncscope.task.duration"].unit == "s"
+
+
+TRANSPORTS = [
+    pytest.param(PlainJson, id="plain"),
+    pytest.param(
+        OfficialJson,
+        id="official",
+        marks=pytest.mark.skipif(not JSON, reason="extra otlp is not installed"),
+    ),
+]
+
+
+@pytest.fixture(name="transport_of")
+def fixture_transport_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    made: list[Any] = []
+
+    def make(kind: type[Any], **variables: str) -> Any:
+        made.append(_transport_of(kind, monkeypatch, **variables))
+        return made[-1]
+
+    yield make
+    for transport in made:
+        transport.close()
+
+
+def _transport_of(kind: type[Any], monkeypatch: pytest.MonkeyPatch, **variables: str) -> Any:
+    values = {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    said: list[str] = []
+    return PlainJson(Variables(values, said.append)) if kind is PlainJson else OfficialJson()
+
+
+BODY = b'{"resourceSpans":[]}'
+
+
+def soon(seconds: float = 5.0) -> float:
+    return time.monotonic() + seconds
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
+@pytest.mark.parametrize("kind", TRANSPORTS)
+def test_headers_and_compression(
+    transport_of: Callable[..., Any], kind: type[Any], compression: str
+) -> None:
+    with http_receiver() as (url, received):
+        transport = transport_of(
+            kind, ENDPOINT=url + "/", COMPRESSION=compression,
+            HEADERS="api-key=se%20cret,other=1",
+        )  # fmt: skip
+        assert transport.send("traces", BODY, soon()) == ""
+        assert transport.send("traces", BODY, soon()) == ""
+    assert received.requests == 2
+    assert received.headers[0]["api-key"] == "se cret"
+    assert received.headers[0]["other"] == "1"
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+def test_retries_what_may_pass(transport_of: Callable[..., Any], kind: type[Any]) -> None:
+    with http_receiver(answers=[503, 429]) as (url, received):
+        transport = transport_of(kind, ENDPOINT=url)
+        assert transport.send("traces", BODY, soon(8)) == ""
+        assert received.requests == 1
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+def test_does_not_retry_what_is_refused(transport_of: Callable[..., Any], kind: type[Any]) -> None:
+    with http_receiver(answers=[400]) as (url, received):
+        transport = transport_of(kind, ENDPOINT=url)
+        assert "Bad Request" in transport.send("traces", BODY, soon())
+        assert received.requests == 0
+
+
+def test_kept_connection_that_was_closed_is_opened_again(transport_of: Callable[..., Any]) -> None:
+    with http_receiver() as (url, received):
+        transport = transport_of(PlainJson, ENDPOINT=url)
+        assert transport.send("traces", BODY, soon()) == ""
+        transport._targets["traces"]._connection.sock.shutdown(socket.SHUT_RDWR)
+        assert transport.send("traces", BODY, soon()) == ""
+        assert received.requests == 2
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("drained", [True, False], ids=["while running", "at exit only"])
+def test_backend_that_is_down_costs_no_exit_time(
+    monkeypatch: pytest.MonkeyPatch, drained: bool
+) -> None:
+    said: list[str] = []
+    exporter = exporter_for(monkeypatch, f"http://127.0.0.1:{closed_port()}", said)
+    if drained:
+        exporter.drain(some_work())
+    started = time.monotonic()
+    exporter.finish(some_work(), Batch(), 2.0)
+    assert time.monotonic() - started < 2.2
+    (line,) = said
+    assert "could not be sent" in line
+    counts = exporter.statistics()
+    assert counts["exported"] == 0
+    assert counts["failed"] + counts["dropped.queue"] >= 5
+
+
+@pytest.mark.parametrize("drained", [True, False], ids=["while running", "at exit only"])
+def test_backend_that_never_answers_costs_two_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch, drained: bool
+) -> None:
+    said: list[str] = []
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(8)
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        exporter = exporter_for(monkeypatch, url, said)
+        if drained:
+            exporter.drain(some_work())
+        started = time.monotonic()
+        exporter.finish(some_work(), Batch(), 9.0)
+        assert time.monotonic() - started < 2.3
+
+
+def test_slow_backend_delays_no_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    with http_receiver(delay_s=0.5) as (url, received):
+        exporter = exporter_for(monkeypatch, url, [])
+        exporter.drain(Batch())  # imports what metrics need
+        started = time.monotonic()
+        exporter.drain(some_work())
+        assert time.monotonic() - started < 0.3
+        received.wait_spans(4)
+        exporter.finish(Batch(), Batch(), 2.0)
+
+
+def test_full_queue_drops_and_counts() -> None:
+    class Stuck:
+        name = "stuck"
+        go = threading.Event()
+
+        def send(self, signal: str, payload: Any, until: float) -> str:
+            self.go.wait(5)
+            return ""
+
+        def hurry(self) -> None:
+            self.go.set()
+
+        def close(self) -> None:
+            pass
+
+    sender = Sender(Stuck(), [].append)
+    sender.start()
+    for _ in range(5):
+        sender.put(Parcel("traces", b"", 10, 3 << 20))
+    sender.finish(2.0)
+    assert (sender.exported, sender.dropped) == (20, 30)
+
+
+def test_no_thread_is_left_for_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    with http_receiver() as (url, received):
+        exporter = exporter_for(monkeypatch, url, [])
+        exporter.drain(some_work())
+        exporter.before_fork()
+        assert "asyncscope-export" not in [t.name for t in threading.enumerate()]
+        exporter.drain(some_work())
+        received.wait_spans(8)
+        exporter.finish(Batch(), Batch(), 2.0)
+
+
+def test_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "autoinstrument.export.official", None)
+    said: list[str] = []
+    environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    assert make_exporters(ExportSettings(exporters=("otlp",)), environ, said.append) == []
+    assert said == ["OTLP over grpc needs: pip install 'asyncscope[grpc]'; nothing is sent"]
+
+
+@pytest.mark.skipif(not JSON, reason="extra otlp is not installed")
+def test_official_client_is_preferred() -> None:
+    assert json_transport({}, [].append).name == "opentelemetry-exporter-otlp-json-http"
+
+
+def test_own_client_serves_without_the_official_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.json.http.trace_exporter", None)
+    assert json_transport({}, [].append).name == "http.client"
