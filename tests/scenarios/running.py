@@ -91,6 +91,8 @@ def execute(scenario: Scenario, settings: dict[str, str]) -> Run:
     """Run the program in a session of its own, with a clean environment plus `settings`."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCSCOPE_")}
     env.update(PYTHONDONTWRITEBYTECODE="1", PYTHONHASHSEED="0", **settings)
+    # Scripts of the programs begin with `env python3`.
+    env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), env.get("PATH", os.defpath)))
     started = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, str(scenario.path)],

@@ -27,10 +27,12 @@ async def ask(questions, prompt):
 
 async def main():
     questions = asyncio.Queue()
-    owner = asyncio.create_task(own_conversation(questions), name="conversation")
-    print(await asyncio.gather(*(ask(questions, text) for text in ("one", "two"))))
-    questions.put_nowait(None)
-    await owner
+    async with asyncio.TaskGroup() as group:
+        group.create_task(own_conversation(questions), name="conversation")
+        asking = [group.create_task(ask(questions, text), name=text) for text in ("one", "two")]
+        await asyncio.wait(asking)
+        print([task.result() for task in asking])
+        questions.put_nowait(None)
     print("closed")
 
 
