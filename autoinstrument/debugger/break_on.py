@@ -72,7 +72,7 @@ class BreakOn:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> BreakOn:
-        """Return the rule of `ASYNCSCOPE_BREAK_ON`, else of the file that `ASYNCSCOPE_CONFIG` names.
+        """Return the rule of `ASYNCSCOPE_BREAK_ON`, else of the `ASYNCSCOPE_CONFIG` file.
 
         Raises:
             ConfigError: the file is not usable.

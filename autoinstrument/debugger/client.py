@@ -175,9 +175,20 @@ class AsyncDebugClient:
             raise
 
     async def reconnect(self) -> None:
-        """Connect again, after a loss or not, and set all breakpoints again."""
+        """Connect again, after a loss or not, and set all breakpoints again.
+
+        For `connect_timeout_s` a refusal as busy is taken for our own old connection, whose end
+        the debugger has not noticed yet.
+        """
         await self.close()
-        await self.open()
+        end = time.monotonic() + self.options.connect_timeout_s
+        while True:
+            try:
+                return await self.open()
+            except DebuggerBusy:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(0.05)
 
     async def disconnect(self) -> None:
         """Detach without ending the program; it runs on without breakpoints."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from typing import Any
 
@@ -40,6 +41,28 @@ def places_of(awaitable: Any) -> list[dict[str, Any]]:
         }
         for frame in frames_of(awaitable)
     ]
+
+
+def executing_places(coroutine: Any, thread: int) -> list[dict[str, Any]]:
+    """Return the lines of a task that a thread is executing, outermost first.
+
+    A coroutine that runs awaits nothing: only the thread's stack leads to its inner frames. Those
+    of the debugger, which are above the line that was stopped, are left out.
+    """
+    outermost = getattr(coroutine, "cr_frame", None)
+    frame = sys._current_frames().get(thread)
+    found: list[dict[str, Any]] = []
+    while frame is not None:
+        if "pydevd" in frame.f_code.co_filename:
+            found.clear()
+        else:
+            code = frame.f_code
+            entry = {"file": code.co_filename, "line": frame.f_lineno, "function": code.co_qualname}
+            found.append(entry)
+        if frame is outermost:
+            return found[::-1]
+        frame = frame.f_back
+    return places_of(coroutine)
 
 
 def waits_for(task: Any) -> Any:
@@ -82,14 +105,15 @@ def describe(task: Any, tasks: list[Any], running: dict[int, int]) -> dict[str, 
     """Return one task as plain data."""
     waiter = waits_for(task)
     coroutine = task.get_coro()
+    thread = running.get(id(task))
     return {
         "id": id(task),
         "name": task.get_name(),
         "coroutine": getattr(coroutine, "__qualname__", type(coroutine).__name__),
-        "running_in_thread": running.get(id(task)),
+        "running_in_thread": thread,
         "cancelling": task.cancelling() if hasattr(task, "cancelling") else 0,
         "waits_for": type(waiter).__name__ if waiter is not None else "",
-        "frames": places_of(coroutine),
+        "frames": executing_places(coroutine, thread) if thread else places_of(coroutine),
         "awaited_by": [id(other) for other in awaiters(task, tasks)],
     }
 

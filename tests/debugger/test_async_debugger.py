@@ -128,9 +128,12 @@ async def test_thresholds_notify_once() -> None:
     lock = asyncio.Lock()
     await lock.acquire()
     asyncio.get_running_loop().call_later(0.03, lock.release)
-    async with debugger.tracked_lock(lock, "l"), debugger.tracked_scope("a"):
-        async with debugger.tracked_scope("b"):
-            pass
+    async with (
+        debugger.tracked_lock(lock, "l"),
+        debugger.tracked_scope("a"),
+        debugger.tracked_scope("b"),
+    ):
+        pass
     with pytest.raises(ValueError, match="no"):
         await debugger.debug_async_operation("bad", fail())
     assert [sentence.split("'")[0] + sentence.split("'")[1] for sentence in told] == [

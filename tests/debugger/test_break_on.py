@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import socket
+import subprocess
 import sys
 import textwrap
 import time
@@ -16,7 +17,7 @@ import pytest
 from autoinstrument.debugger.break_on import BreakOn, stop_in_user_frame, user_frame
 from autoinstrument.debugger.client import AsyncDebugClient
 
-from .conftest import Debuggee, start_debuggee, stop_process
+from .conftest import Debuggee, child_environment, start_debuggee, stop_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,8 +176,6 @@ def test_client_that_is_not_ours_attaches_to_our_port(tmp_path: Path) -> None:
             """
         )
     )
-    from .conftest import child_environment, subprocess
-
     process = subprocess.Popen(
         [sys.executable, str(program)], stdout=subprocess.PIPE, text=True, env=child_environment()
     )

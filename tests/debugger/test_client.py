@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -244,7 +245,10 @@ async def test_client_that_vanishes_while_stopped_leaves_a_running_program(
     await client.wait_stopped()
     assert client._transport is not None
     await client._transport.close()
-    async with AsyncDebugClient("127.0.0.1", ticker.port) as other:
+    other = AsyncDebugClient("127.0.0.1", ticker.port)
+    await other.reconnect()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(other.close)
         first = (await other.evaluate("__import__('__main__').total")).result
         await asyncio.sleep(0.1)
         assert (await other.evaluate("__import__('__main__').total")).result != first
@@ -308,6 +312,10 @@ async def test_async_tasks_are_listed_running_and_stopped(
         assert child.waits_for == "Future"
     executing = [task.name for task in stopped if task.running_in_thread is not None]
     assert executing == ["ticker"]
+    by_name = {task.name: task for task in stopped}
+    assert [f.function for f in by_name["ticker"].frames] == ["ticker", "leaf", "add"]
+    assert by_name["ticker"].parked is not None
+    assert by_name["ticker"].parked.line == ticker.line("add")
 
 
 async def test_awaiting_chain_of_the_stopped_task(
