@@ -61,6 +61,12 @@ class Settings:
     span_budget: int = _setting(
         1000, "ASYNCSCOPE_SPAN_BUDGET", "spans exported a second", at_least=1
     )
+    long_open_s: float = _setting(
+        60.0,
+        "ASYNCSCOPE_LONG_OPEN_S",
+        "work open this long is announced to the backend; 0 is off",
+        at_least=0,
+    )
     memory_mb: int = _setting(
         64, "ASYNCSCOPE_MEMORY_MB", "bound of what is kept of finished work", at_least=1
     )

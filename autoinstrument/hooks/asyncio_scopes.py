@@ -3,11 +3,13 @@
 import sys
 from asyncio.taskgroups import TaskGroup
 from asyncio.timeouts import Timeout
+from time import monotonic_ns
 from typing import Any
 
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
+from autoinstrument.records import ScopeRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
@@ -24,6 +26,7 @@ class ScopePort(Port):
         """Keep the trackers' methods at hand."""
         super().__init__(failed)
         self._scopes = scopes
+        self._leaving: dict[int, ScopeRecord] = {}
         self._scope_entered = scopes.scope_entered
         self._scope_left = scopes.scope_left
         self._tasks = tasks
@@ -57,9 +60,17 @@ class ScopePort(Port):
     def group_leaving(self, scope: Any) -> None:
         """`TaskGroup.__aexit__` begins; it may wait for children yet."""
         try:
-            self._scope_left(scope, sys._getframe(2))
+            record = self._scope_left(scope, sys._getframe(2))
+            if record is not None:
+                self._leaving[id(scope)] = record
         except Exception as exc:
             self.failed("group_leaving", exc)
+
+    def group_left(self, scope: Any) -> None:
+        """`TaskGroup.__aexit__` ends: its children are over."""
+        record = self._leaving.pop(id(scope), None)
+        if record is not None:
+            record.left_ns = monotonic_ns()
 
 
 def install(
@@ -73,4 +84,11 @@ def install(
         name, Timeout, "__aexit__", port, Edit("entry", "port.timeout_leaving(self, exc_type)")
     )
     patches.weave(name, TaskGroup, "__aenter__", port, Edit("returns", "port.group_entered(self)"))
-    patches.weave(name, TaskGroup, "__aexit__", port, Edit("entry", "port.group_leaving(self)"))
+    patches.weave(
+        name,
+        TaskGroup,
+        "__aexit__",
+        port,
+        Edit("leave", "port.group_left(self)"),
+        Edit("entry", "port.group_leaving(self)"),
+    )

@@ -17,6 +17,7 @@ class GeneratorTracker:
     def __init__(self, moments: Moments, tasks: TaskTracker, stack_depth: int = 8) -> None:
         """Start empty; see `TaskTracker` for the arguments."""
         self.live: dict[int, GeneratorRecord] = {}
+        self.outbox: deque[GeneratorRecord] | None = None  # for the exporters
         self.finished: deque[GeneratorRecord] = deque(maxlen=5_000)
         self._lately: dict[int, GeneratorRecord] = {}
         self.started = 0
@@ -56,6 +57,8 @@ class GeneratorTracker:
         if len(self._lately) > 256:
             del self._lately[next(iter(self._lately))]
         self.finished.append(record)
+        if self.outbox is not None:
+            self.outbox.append(record)
 
     def record_of(self, generator: Any) -> GeneratorRecord | None:
         """Return the record of a generator that was iterated."""

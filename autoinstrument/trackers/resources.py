@@ -21,7 +21,7 @@ class ResourceTracker:
         """Start empty; see `TaskTracker` for the arguments."""
         self.locks: dict[int, LockRecord] = {}
         self.waiting: dict[int, WaitRecord] = {}
-        self.finished_waits: deque[WaitRecord] = deque(maxlen=20_000)
+        self.outbox: deque[WaitRecord] | None = None  # ended waits for the exporters
         self.acquired = 0
         self.released = 0
         self.waits = 0
@@ -133,7 +133,8 @@ class ResourceTracker:
         took = wait.ended_ns - wait.started_ns
         record.wait_total_ns += took
         record.wait_max_ns = max(record.wait_max_ns, took)
-        self.finished_waits.append(wait)
+        if self.outbox is not None:
+            self.outbox.append(wait)
         self._moments.fire("lock_wait_ended", wait)
 
     def consumed(self, queue: Any) -> None:

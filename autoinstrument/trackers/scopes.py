@@ -24,6 +24,7 @@ class ScopeTracker:
     ) -> None:
         """Start empty; see `TaskTracker` for the arguments."""
         self.open: dict[int, ScopeRecord] = {}
+        self.outbox: deque[ScopeRecord] | None = None  # left scopes for the exporters
         self.cancelling: dict[int, ScopeRecord] = {}
         self.finished: deque[ScopeRecord] = deque(maxlen=keep)
         self.entered = 0
@@ -106,6 +107,8 @@ class ScopeTracker:
         if len(self.finished) == self.finished.maxlen:
             self.dropped += 1
         self.finished.append(record)
+        if self.outbox is not None:
+            self.outbox.append(record)
         return record
 
     def cancel_requested(self, scope: Any, frame: FrameType | None, via: str) -> None:

@@ -48,6 +48,7 @@ class TaskTracker:
         self.stack_depth = stack_depth
         self.root_seen: Any = None  # called with the root code object of each new task
         self.program_span: Any = None  # called for the program's own span, if it makes spans
+        self.outbox: deque[TaskRecord] | None = None  # ended tasks for the exporters
         self._moments = moments
 
     # -- facts told by hooks ---------------------------------------------------------------
@@ -88,6 +89,8 @@ class TaskTracker:
         early = self.live.get(key)
         if early is not None and early() is task:
             return early  # an eager task's first step was seen before its creation
+        if self.program_span is not None:
+            record.trace = self.program_span()
         self.live[key] = record
         if code is not None and self.root_seen is not None:
             self.root_seen(code, coro)
@@ -157,6 +160,8 @@ class TaskTracker:
         self.ended += 1
         self.failed += outcome == FAILED
         self.cancelled += outcome == CANCELLED
+        if self.outbox is not None:
+            self.outbox.append(record)
         self._moments.fire("task_ended", record)
         if error is not None:
             self._moments.fire("error_seen", error, record.raised_at, record)

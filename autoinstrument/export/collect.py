@@ -1,0 +1,80 @@
+"""Collects what ended since the last time into a batch for the exporters."""
+
+from collections import deque
+from time import monotonic_ns
+from typing import Any, Final, TypeVar
+
+from autoinstrument.export.batch import Batch, BlockedPeriod
+from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
+from autoinstrument.world import World
+
+T = TypeVar("T")
+_MOST_KEPT: Final = 100_000  # records of each kind between two batches
+
+
+class Collector:
+    """Gives the trackers outboxes and empties them."""
+
+    def __init__(self, world: World) -> None:
+        """Collect from now on."""
+        self._world = world
+        self._tasks: deque[TaskRecord] = deque(maxlen=_MOST_KEPT)
+        self._findings: deque[Finding] = deque(maxlen=_MOST_KEPT)
+        self._blocked: deque[BlockedPeriod] = deque(maxlen=_MOST_KEPT)
+        world.tasks.outbox = self._tasks
+        world.scopes.outbox = deque(maxlen=_MOST_KEPT)
+        world.resources.outbox = deque(maxlen=_MOST_KEPT)
+        world.generators.outbox = deque(maxlen=_MOST_KEPT)
+        world.findings.added.append(self._findings.append)
+        world.moments.on("blocked", self._block_ended)
+
+    def _block_ended(
+        self, loop: LoopRecord, stack: RawStack, duration_ns: int, task: TaskRecord | None
+    ) -> None:
+        now = monotonic_ns()
+        serial = task.serial if task is not None else 0
+        self._blocked.append(BlockedPeriod(loop.serial, now - duration_ns, now, stack, serial))
+
+    def batch(self) -> Batch:
+        """Return what ended since the last call; called in the agent's thread, or at exit."""
+        world = self._world
+        counters = {
+            f"{group}.{name}": count
+            for group, counts in world.statistics().items()
+            for name, count in counts.items()
+        }
+        return Batch(
+            tasks=_emptied(self._tasks),
+            scopes=_emptied(world.scopes.outbox),
+            waits=_emptied(world.resources.outbox),
+            generators=_emptied(world.generators.outbox),
+            blocked=_emptied(self._blocked),
+            findings=_emptied(self._findings),
+            counters=counters,
+            live=sorted(world.tasks.pending(), key=_serial),
+        )
+
+    def unfinished(self) -> Batch:
+        """Return the work that is open now."""
+        world = self._world
+        return Batch(
+            tasks=sorted(world.tasks.pending(), key=_serial),
+            scopes=list(world.scopes.open.values()),
+            waits=list(world.resources.waiting.values()),
+            generators=list(world.generators.live.values()),
+        )
+
+
+def _serial(record: Any) -> int:
+    return int(record.serial)
+
+
+def _emptied(outbox: deque[T] | None) -> list[T]:
+    """Take everything out of an outbox that other threads fill meanwhile."""
+    found: list[T] = []
+    while outbox:
+        try:
+            found.append(outbox.popleft())
+        except IndexError:  # emptied by the exit, on another thread
+            break
+    return found
