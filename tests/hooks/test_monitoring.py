@@ -1,0 +1,69 @@
+"""The one tool of `sys.monitoring` that the agent takes, and gives back."""
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+
+from autoinstrument import agent as agents
+from autoinstrument.hooks import monitoring
+from tests.hooks.conftest import Install
+
+events_of: Any = getattr(sys, "monitoring", None)
+pytestmark = pytest.mark.skipif(events_of is None, reason="sys.monitoring is new in Python 3.12")
+
+
+def test_nothing_is_monitored_afterwards(install: Install) -> None:
+    install()
+    asyncio.run(asyncio.sleep(0))
+    number = monitoring.tool()
+    assert number is not None
+    agents.uninstall()
+    assert events_of.get_tool(number) is None
+    events_of.use_tool_id(number, "another")
+    try:
+        events = events_of.events
+        assert events_of.get_events(number) == 0
+        for event in (events.CALL, events.PY_START, events.PY_RETURN, events.PY_UNWIND):
+            assert events_of.register_callback(number, event, None) is None
+    finally:
+        events_of.free_tool_id(number)
+
+
+def test_tools_of_others_are_left_alone(install: Install) -> None:
+    seen = []
+    events_of.use_tool_id(4, "another")
+    try:
+        events = events_of.events
+        events_of.register_callback(4, events.PY_START, lambda code, _: seen.append(code.co_name))
+        events_of.set_events(4, events.PY_START)
+        agent = install()
+        asyncio.run(asyncio.sleep(0))
+        assert monitoring.tool() != 4
+        assert agent.world.tasks.created > 0
+        agents.uninstall()
+        assert events_of.get_tool(4) == "another"
+        assert events_of.get_events(4) == events.PY_START
+        assert "run_until_complete" in seen
+    finally:
+        events_of.set_events(4, 0)
+        events_of.register_callback(4, events.PY_START, None)
+        events_of.free_tool_id(4)
+
+
+def test_without_a_free_tool_the_rest_works(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = [n for n in (3, 4, 5) if events_of.get_tool(n) is None]
+    for number in taken:
+        events_of.use_tool_id(number, "another")
+    try:
+        agent = install()
+        asyncio.run(asyncio.sleep(0))
+        assert agent.world.tasks.created > 0
+        assert "no free sys.monitoring tool" in capsys.readouterr().err
+        agents.uninstall()
+    finally:
+        for number in taken:
+            events_of.free_tool_id(number)

@@ -1,0 +1,101 @@
+"""What a program sees of asyncio is the same with the agent installed."""
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+import uvloop
+
+from autoinstrument.agent import current, uninstall
+from tests.hooks.conftest import Install
+from tests.hooks.probes import PROBES, Run
+
+
+def on_asyncio(coro: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(coro)
+
+
+def on_asyncio_debug(coro: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(coro, debug=True)
+
+
+def on_uvloop(coro: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(coro)
+
+
+def on_eager_tasks(coro: Coroutine[Any, Any, Any]) -> Any:
+    def factory() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+        return loop
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(coro)
+
+
+BACKENDS: dict[str, Run] = {
+    "asyncio": on_asyncio,
+    "debug": on_asyncio_debug,
+    "uvloop": on_uvloop,
+    **({"eager": on_eager_tasks} if hasattr(asyncio, "eager_task_factory") else {}),
+}
+
+
+def seen(probe: Callable[[Run], Any], run: Run) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return probe(run)
+        except Exception as error:  # of the probe on this backend: it has to be the same
+            return type(error).__name__, str(error)
+
+
+SEEN_ON_UVLOOP = pytest.mark.xfail(
+    reason="uvloop's methods are compiled: ours stands in their place and in a traceback",
+    strict=True,
+)
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(
+            name,
+            backend,
+            id=f"{name}-{backend}",
+            marks=[SEEN_ON_UVLOOP] if (name, backend) == ("factory_that_fails", "uvloop") else [],
+        )
+        for name in PROBES
+        for backend in BACKENDS
+    ]
+
+
+@pytest.mark.parametrize(("name", "backend"), cases())
+def test_program_sees_the_same(install: Install, name: str, backend: str) -> None:
+    results = []
+    for prepare in (gc.collect, install):  # one line for both: tracebacks may show it
+        prepare()
+        results.append(seen(PROBES[name], BACKENDS[backend]))
+    before, after = results
+    assert after == before
+    agent = current()
+    assert agent is not None
+    assert agent.world.tasks.created > 0
+    assert agent.moments._failed == set()
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_program_sees_the_same_afterwards(install: Install, name: str) -> None:
+    def come_and_go() -> None:
+        install()
+        asyncio.run(asyncio.sleep(0))
+        uninstall()
+
+    results = []
+    for prepare in (gc.collect, come_and_go):
+        prepare()
+        results.append(seen(PROBES[name], on_asyncio))
+    assert results[1] == results[0]
