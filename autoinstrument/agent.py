@@ -1,6 +1,7 @@
 """The one place where the parts meet: settings, trackers, hooks, detectors and sinks."""
 
 import atexit
+import json
 import os
 import sys
 import time
@@ -61,6 +62,10 @@ class Agent:
         attach_all(self.world, kinds)
         self.patches = Patches(say)
         self.watch = Watch(self.world, self.moments.failed)
+        if settings.stall_s:
+            from autoinstrument.stall import StallWatch
+
+            self.moments.on("tick", StallWatch(self.world, say).tick)
         self._finished = False
         self._debug_asked = False
         self._collector: Any = None
@@ -358,7 +363,9 @@ def install() -> "Agent | None":
         return None
     if not env.in_main_interpreter():
         return None
-    settings, problems = load(os.environ)
+    section, source, trouble = _file_section()
+    settings, problems = load(os.environ, section, source)
+    problems += trouble
     os.environ.setdefault("ASYNCSCOPE_ROOT_PID", str(os.getpid()))
     agent = Agent(settings, problems)
     _current.append(agent)
@@ -374,6 +381,25 @@ def install() -> "Agent | None":
     if settings.fail_on:
         exits.note_exit_status(agent.moments)
     return agent
+
+
+def _file_section() -> tuple[dict[str, Any], str, list[str]]:
+    """Return the `agent` section of the file that `ASYNCSCOPE_CONFIG` names, and problems."""
+    path = os.environ.get("ASYNCSCOPE_CONFIG", "").strip()
+    if not path:
+        return {}, "", []
+    from autoinstrument.debugger.yaml_subset import parse_yaml
+
+    try:
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        content = json.loads(text) if path.endswith(".json") else parse_yaml(text, path)
+        section = content.get("agent") or {}
+        if not isinstance(section, dict):
+            raise ValueError("the section agent is no mapping")
+    except Exception as exc:
+        return {}, path, [f"ASYNCSCOPE_CONFIG={path!r} is not usable ({exc}); using defaults"]
+    return section, path, []
 
 
 def _before_fork() -> None:

@@ -11,6 +11,7 @@ COMMANDS = {
     "run": "instrument",
     "doctor": "doctor",
     "explain": "explain",
+    "baseline": "baseline",
     "version": "version",
 }
 """Command to its module in this folder, in the order in which the help shows them."""

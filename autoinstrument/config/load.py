@@ -1,5 +1,6 @@
 """Settings from the environment and a file: environment over file over default."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -7,26 +8,47 @@ from typing import Any
 from autoinstrument.config.schema import Settings, parse, settings
 
 
-def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+def load(
+    environ: Mapping[str, str], section: Mapping[str, Any] | None = None, source: str = "file"
+) -> tuple[Settings, list[str]]:
     """Return the settings and a line for each value that was not usable.
 
     A wrong value never stops anything: its default is used instead, and the line names the
     variable, the value, what is accepted and what is used.
+
+    Args:
+        environ: the environment, which wins.
+        section: the `agent` section of a configuration file, by setting name.
+        source: the file's name, for the lines.
     """
     values: dict[str, Any] = {}
-    problems: list[str] = []
+    problems = _unknown(section or {}, source)
     for setting in settings():
-        text = environ.get(setting.variable)
-        if text is None or text == "":
-            continue
-        try:
-            values[setting.name] = parse(setting, text)
-        except ValueError as exc:
-            shown = setting.default if setting.default != "" else "nothing"
-            problems.append(
-                f"{setting.variable}={text!r} is not usable: expected {exc}; using {shown}"
-            )
+        given = [(f"agent.{setting.name} in {source}", (section or {}).get(setting.name))]
+        given.append((setting.variable, environ.get(setting.variable)))
+        for name, value in given:
+            if value is None or value == "":
+                continue
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            try:
+                values[setting.name] = parse(setting, text)
+            except ValueError as exc:
+                used = values.get(setting.name, setting.default)
+                shown = used if used != "" else "nothing"
+                problems.append(f"{name}={text!r} is not usable: expected {exc}; using {shown}")
     return Settings(**values), problems
+
+
+def _unknown(section: Mapping[str, Any], source: str) -> list[str]:
+    """Return a line for each key that is no setting, with the nearest right one."""
+    known = [setting.name for setting in settings()]
+    lines = []
+    for key in section:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            lines.append(f"agent.{key} in {source} is no setting and is left out{hint}")
+    return lines
 
 
 def changed(current: Settings) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""Tell about a stall: no task of the process has moved for `ASYNCSCOPE_STALL_S` seconds."""
+
+from collections.abc import Callable
+from typing import Any
+
+from autoinstrument import stacks
+from autoinstrument.places import first_place
+from autoinstrument.records import TaskRecord
+from autoinstrument.world import World
+
+_MOST_SHOWN = 50
+
+
+class StallWatch:
+    """Looks on the tick whether any task moves; prints all waiting tasks when none does."""
+
+    def __init__(self, world: World, say: Callable[[str], None]) -> None:
+        """Say a stall once; a task that moves ends it."""
+        self._world = world
+        self._say = say
+        self._after_ns = int(world.settings.stall_s * 1e9)
+        self._last: tuple[Any, ...] = ()
+        self._since_ns = 0
+        self._said = False
+
+    def tick(self, now_ns: int) -> None:
+        """Compare what all tasks wait for with the last look."""
+        waits = tuple(
+            (record.serial, id(stacks.awaited(record()))) for record in self._world.tasks.pending()
+        )
+        if waits != self._last or not waits:
+            self._last, self._since_ns, self._said = waits, now_ns, False
+        elif not self._said and now_ns - self._since_ns >= self._after_ns:
+            self._said = True
+            seconds = (now_ns - self._since_ns) / 1e9
+            for line in describe(self._world, seconds):
+                self._say(line)
+
+
+def describe(world: World, seconds: float) -> list[str]:
+    """Return lines that say where each task is parked and what it waits for."""
+    pending = world.tasks.pending()
+    lines = [f"no task has moved for {seconds:.1f} s; {len(pending)} tasks wait:"]
+    lines += [f"  {_line(record)}" for record in pending[:_MOST_SHOWN]]
+    if len(pending) > _MOST_SHOWN:
+        lines.append(f"  ... and {len(pending) - _MOST_SHOWN} more")
+    return lines
+
+
+def _line(record: TaskRecord) -> str:
+    task = record()
+    parked = first_place(stacks.parked(task)) if task is not None else None
+    where = f" at {parked.file}:{parked.line} in {parked.function}" if parked is not None else ""
+    wait = record.wait
+    what = ""
+    if wait is not None and not wait.ended_ns:
+        holders = ", ".join(f'"{hold.owner_name}"' for hold in wait.lock.holds[:3])
+        held = f", held by task {holders}" if holders else ""
+        what = f" for {wait.lock.kind} #{wait.lock.serial}{held}"
+    return f'task "{record.name}" ({record.qualname}) waits{where}{what}'
