@@ -1,5 +1,10 @@
-"""Sends requests in a daemon thread of its own, so that a slow backend delays nobody."""
+"""Sends requests in a thread of its own, so that a slow backend delays nobody.
 
+It is a bare thread, so that `threading.active_count()` stays the program's own; it ends with
+the interpreter, like a daemon thread.
+"""
+
+import _thread
 import threading
 import time
 from collections import deque
@@ -40,28 +45,33 @@ class Sender:
         self._wake = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
-        self._thread: threading.Thread | None = None
+        self._running = False
         self._paused = False
+        self._ended = _thread.allocate_lock()  # held while the thread runs
 
     def start(self) -> None:
         """Start the thread unless it runs; where none can be started, `finish` sends itself."""
-        if self._thread is not None:
+        if self._running:
             return
         self._paused = False
-        thread = threading.Thread(target=self._run, name="asyncscope-export", daemon=True)
+        if not self._ended.acquire(timeout=0):
+            return  # one that was asked to end is still sending
         try:
-            thread.start()
+            _thread.start_new_thread(self._run, ())
         except RuntimeError:  # the interpreter is shutting down
+            self._ended.release()
             return
-        self._thread = thread
+        self._running = True
 
     def pause(self, wait_s: float = 0.5) -> None:
         """End the thread, before a fork; `start` starts another one."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._paused = True
-            self._wake.set()
-            thread.join(wait_s)
+        if not self._running:
+            return
+        self._running = False
+        self._paused = True
+        self._wake.set()
+        if self._ended.acquire(timeout=wait_s):
+            self._ended.release()
 
     def put(self, parcel: Parcel) -> None:
         """Queue a request, or drop it when the queue is full."""
@@ -77,7 +87,7 @@ class Sender:
         """Send what is queued, within `deadline_s` seconds; the rest is dropped."""
         self._until = time.monotonic() + deadline_s
         self._transport.hurry()
-        if self._thread is None:
+        if not self._running:
             self._send_queued()
             self._transport.close()
         else:
@@ -88,13 +98,16 @@ class Sender:
         self.dropped += sum(parcel.items for parcel in left)
 
     def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            self._send_queued()
-            if self._until or self._paused:
-                self._transport.close()
-                return
+        try:
+            while True:
+                self._wake.wait()
+                self._wake.clear()
+                self._send_queued()  # before the test: `finish` may have come first
+                if self._until or self._paused:
+                    break
+            self._transport.close()
+        finally:
+            self._ended.release()
 
     def _send_queued(self) -> None:
         while self._queue and not self._paused:

@@ -165,9 +165,10 @@ class OfficialJson:
 
 
 def _silent() -> logging.Logger:
-
+    # Not registered, or the program could find it; disabled, since making a log record registers
+    # the thread with `threading`.
     logger = logging.Logger("asyncscope.export")  # noqa: LOG001
-    logger.addHandler(logging.NullHandler())
+    logger.disabled = True
     return logger
 
 

@@ -1,6 +1,7 @@
 """A real OTLP receiver: sockets on loopback, decoding with the official schema."""
 
 import gzip
+import importlib
 import threading
 import time
 import zlib
@@ -123,7 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
         status = server.answers.pop(0) if server.answers else 200
         if status == 200:
             encoding = self.headers.get("content-encoding", "")
-            body = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(encoding, bytes)(body)
+            if encoding == "gzip":
+                body = gzip.decompress(body)
+            elif encoding == "deflate":
+                body = zlib.decompress(body)
             signal = self.path.rsplit("/", 1)[-1]
             if self.headers["content-type"] == "application/json":
                 message = decode_json(signal, body.decode())
@@ -162,17 +166,24 @@ def http_receiver(
         thread.join(5)
 
 
+def _services(signal: str) -> Any:
+    name = f"opentelemetry.proto.collector.{signal}.v1.{signal}_service_pb2_grpc"
+    return importlib.import_module(name)
+
+
 @contextmanager
 def grpc_receiver() -> Iterator[tuple[str, Received]]:
     """Serve OTLP over gRPC."""
-    import grpc
-    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc
+    grpc: Any = importlib.import_module("grpc")
+    logs_service_pb2_grpc: Any = _services("logs")
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc
+
+    metrics_service_pb2_grpc: Any = _services("metrics")
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
         ExportMetricsServiceResponse,
     )
-    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+
+    trace_service_pb2_grpc: Any = _services("trace")
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
         ExportTraceServiceResponse,
     )

@@ -194,7 +194,7 @@ def test_scopes_nest_within_their_task(tmp_path: Path, play: Play) -> None:
     later = play.scope("cancel_scope", "main", 85, 90)
     inner.expired_ns = 60 * MS
     spans = export(tmp_path, play.batch(scopes=[inner, outer, later]))
-    nested = ("asyncio.TaskGroup", [("asyncio.timeout", [])])
+    nested: Any = ("asyncio.TaskGroup", [("asyncio.timeout", [])])
     assert tree(spans) == [("main", [nested, ("cancel_scope", [])])]
     found = attributes_of(named(spans, "asyncio.timeout").attributes)
     assert found["asyncscope.scope.expired"] is True

@@ -37,7 +37,8 @@ def test_decides_like_the_official_sampler(
         if parent is not None:
             span = SpanContext(trace_id, 5, is_remote=True, trace_flags=TraceFlags(parent))
             context = set_span_in_context(NonRecordingSpan(span))
-        wanted = theirs.should_sample(context, trace_id, "x").decision.is_sampled()
+        decision = theirs.should_sample(context, trace_id, "x").decision
+        wanted = decision is official.Decision.RECORD_AND_SAMPLE
         assert ours.keeps(trace_id, parent) == wanted
         kept += wanted
     if name == "traceidratio":
