@@ -22,7 +22,7 @@ async def main(done):
     loop.call_soon(on_request, loop, 7, done)
     loop.call_later(0.05, stop.set)
     await stop.wait()
-    await asyncio.wait(uploads.values())
+    await asyncio.wait([uploads[7]])
     uploads[8] = loop.create_task(asyncio.sleep(5), name="idle")
 
 
