@@ -204,6 +204,7 @@ def test_client_that_is_not_ours_attaches_to_our_port(tmp_path: Path) -> None:
         ide.answer(ide.send("continue", {"threadId": stopped["threadId"]}))
         ide.event("stopped")
         ide.answer(ide.send("disconnect", {"restart": False, "terminateDebuggee": False}))
+        ide.file.close()
         ide.sock.close()
 
         async def still_runs() -> None:
