@@ -18,6 +18,8 @@ from autoinstrument.findings import (
     select,
     unknown_kinds,
 )
+from autoinstrument.outlet import Outlet
+from autoinstrument.records import Finding
 
 _current: list["Agent"] = []
 _getpid, _time = os.getpid, time.time  # bound before a program replaces them
@@ -62,15 +64,15 @@ class Agent:
         attach_all(self.world, kinds)
         self.patches = Patches(say)
         self.watch = Watch(self.world, self.moments.failed)
+        if settings.break_on:
+            self._stop_at_findings()
         if settings.stall_s:
             from autoinstrument.stall import StallWatch
 
             self.moments.on("tick", StallWatch(self.world, say).tick)
         self._finished = False
         self._debug_asked = False
-        self._collector: Any = None
-        self._export_settings: Any = None
-        self._made: Any = None
+        self.outlet: Outlet | None = None
 
     def _wrong_fail_on(self) -> str:
         names = [name.strip() for name in self.settings.fail_on.split(",")]
@@ -103,9 +105,9 @@ class Agent:
         contexts.install(patches, world.tasks, self.moments, failed)
         task_ends.install(patches, world.tasks, self.moments, failed)
         world.loops.first_run = self._loop_runs
-        names = self._exporter_names()
-        if names:
-            self._prepare_export(names)
+        self.outlet = Outlet.for_settings(self.settings, world, say, failed)
+        if self.outlet is not None:
+            self.watch.drain = self.outlet.drain
         self._install_late((generators, loops))
         if self.settings.debugpy and os.environ.get("ASYNCSCOPE_DEBUGPY_WAIT", "") not in {"", "0"}:
             self._open_debug_port(at_loop=False)
@@ -113,67 +115,20 @@ class Agent:
             say(problem)
         self._problems.clear()
 
-    def _exporter_names(self) -> tuple[str, ...]:
-        """Return the exporters asked for; `auto` is OTLP when an endpoint is configured."""
-        names = [name.strip() for name in self.settings.exporter.split(",") if name.strip()]
-        endpoint = any(
-            name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("ENDPOINT") and value
-            for name, value in os.environ.items()
-        )
-        if "auto" in names:
-            names = [name for name in names if name != "auto"] + (["otlp"] if endpoint else [])
-        return tuple(name for name in dict.fromkeys(names) if name != "none")
+    def _stop_at_findings(self) -> None:
+        """Let an attached debugger stop in the program's frame where a finding is made."""
+        from autoinstrument.debugger.break_on import BreakOn
 
-    def _prepare_export(self, names: tuple[str, ...]) -> None:
-        """Collect for the exporters; they are made later, in the agent's own thread."""
-        from autoinstrument.export.batch import ExportSettings
-        from autoinstrument.export.collect import Collector
-        from autoinstrument.export.propagation import program_span_context
-
-        self._export_settings = ExportSettings(
-            exporters=names,
-            file=self.settings.export_file,
-            span_budget=self.settings.span_budget,
-            long_open_s=self.settings.long_open_s,
-        )
-        self._collector = Collector(self.world)
-        self.world.tasks.program_span = program_span_context
-        self.watch.drain = self._drain
-
-    def _exporters(self) -> Any:
-        if self._made is None:
-            from autoinstrument.export.exporters import make_exporters
-
-            self._made = make_exporters(self._export_settings, os.environ, say)
-        return self._made
-
-    def _drain(self) -> None:
-        """Export what ended; called in the agent's thread once a second."""
         try:
-            batch = self._collector.batch()
-            for exporter in self._exporters():
-                exporter.drain(batch)
+            rule = BreakOn.from_environment(os.environ)
         except Exception as exc:
-            self.watch.drain = None
-            self.moments.failed("export", exc)
+            self._problems.append(f"ASYNCSCOPE_BREAK_ON is ignored: {exc}")
+            return
 
-    def _finish_export(self) -> list[str]:
-        """Export the rest at exit; return what was lost, in words."""
-        if self.watch.drain is None:
-            return []
-        self.watch.drain = None
-        batch, unfinished = self._collector.batch(), self._collector.unfinished()
-        notes = []
-        for exporter in self._exporters():
-            exporter.finish(batch, unfinished, 2.0)
-            counts = exporter.statistics()
-            lost = {
-                name: n for name, n in counts.items() if n and ("drop" in name or "fail" in name)
-            }
-            if lost:
-                told = ", ".join(f"{count} {name}" for name, count in lost.items())
-                notes.append(f"not exported by {exporter.name}: {told}")
-        return notes
+        def stop(finding: Finding) -> None:
+            rule.found(finding.kind, sys._getframe(1))
+
+        self.findings.added.append(stop)
 
     def _loop_runs(self) -> None:
         self.patches.catch_up()
@@ -244,7 +199,7 @@ class Agent:
         statistics = self.world.statistics()
         findings = self.findings.all()
         ended = _time()
-        notes = self._finish_export()
+        notes = self.outlet.finish() if self.outlet is not None else []
         notes += self._write_files(findings, statistics, ended)
         self._print(findings, statistics, ended - self.started, notes)
         self._exit_status(findings)
