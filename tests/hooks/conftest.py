@@ -1,6 +1,7 @@
 import os
 from collections.abc import Callable, Iterator
 
+import anyio
 import pytest
 
 from autoinstrument import agent as agents
@@ -10,6 +11,8 @@ from tests.hooks.state import attributes, differences, interpreter, loaded
 # Imported first, so that what they bring is there before and after.
 for _library in ("anyio", "anyio._backends._asyncio", "uvloop"):
     __import__(_library)
+for _name in dir(anyio):  # looked up when they are first used
+    getattr(anyio, _name)
 
 Install = Callable[[], Agent]
 

@@ -34,7 +34,8 @@ def probe(function: Probe) -> Probe:
 
 def plain(text: str) -> str:
     """Return a text without addresses and numbers of tasks."""
-    return re.sub(r"Task-\d+", "Task-N", re.sub(r"0x[0-9a-f]+", "0x", text))
+    text = re.sub(r"(0x|cancel scope )[0-9a-f]+", r"\1", text)
+    return re.sub(r"Task-\d+", "Task-N", text)
 
 
 def told(error: BaseException) -> str:

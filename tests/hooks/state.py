@@ -31,10 +31,7 @@ def attributes(modules: frozenset[str]) -> dict[str, tuple[Any, Any]]:
     """Return each attribute of modules and of their classes, with its code object."""
     found: dict[str, tuple[Any, Any]] = {}
     for name in sorted(modules):
-        module = sys.modules[name]
-        if not isinstance(module, types.ModuleType):
-            continue
-        for key, value in list(vars(module).items()):
+        for key, value in list(vars(sys.modules[name]).items()):
             if key in {"__warningregistry__", "_filters_version", "__builtins__"}:
                 continue
             if isinstance(value, type | types.FunctionType):

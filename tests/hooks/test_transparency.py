@@ -6,10 +6,12 @@ import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import anyio
 import pytest
 import uvloop
 
 from autoinstrument.agent import current, uninstall
+from tests.hooks import probes_anyio
 from tests.hooks.conftest import Install
 from tests.hooks.probes import PROBES, Run
 
@@ -99,3 +101,21 @@ def test_program_sees_the_same_afterwards(install: Install, name: str) -> None:
         prepare()
         results.append(seen(PROBES[name], on_asyncio))
     assert results[1] == results[0]
+
+
+@pytest.mark.parametrize("options", [{}, {"debug": True}, {"use_uvloop": True}], ids=str)
+@pytest.mark.parametrize("name", probes_anyio.PROBES)
+def test_program_sees_the_same_of_anyio(
+    install: Install, name: str, options: dict[str, Any]
+) -> None:
+    def seen_by_anyio(_: Run) -> Any:
+        return anyio.run(probes_anyio.PROBES[name], backend_options=options)
+
+    results = []
+    for prepare in (gc.collect, install):
+        prepare()
+        results.append(seen(seen_by_anyio, on_asyncio))
+    assert results[1] == results[0]
+    agent = current()
+    assert agent is not None
+    assert agent.moments._failed == set()
