@@ -70,8 +70,8 @@ class TaskRecord(weakref.ref[Any]):
         "end_is_exact",
         "ended_ns",
         "error_type",
-        "flags",
         "holds",
+        "hops",
         "key",
         "last_name",
         "loop_id",
@@ -105,7 +105,7 @@ class TaskRecord(weakref.ref[Any]):
     scopes: "list[ScopeRecord] | None"
     holds: "dict[int, Hold] | None"
     wait: "WaitRecord | None"
-    flags: int
+    hops: int  # functions it sent to threads (to_thread, run_in_executor)
     trace: Any
 
     @property

@@ -23,6 +23,7 @@ from autoinstrument.records import (
 )
 from autoinstrument.trackers.moments import Moments
 
+_MOST_HANDED = 10_000
 _MOST_CANCELS = 8  # origins kept per task
 
 
@@ -45,6 +46,8 @@ class TaskTracker:
         self.cancelled = 0
         self.failed = 0
         self.dropped = 0
+        self.hops = 0  # functions sent to threads
+        self._handed: dict[int, RawStack] = {}  # coroutine -> where another thread gave it
         self.stack_depth = stack_depth
         self.root_seen: Any = None  # called with the root code object of each new task
         self.program_span: Any = None  # called for the program's own span, if it makes spans
@@ -68,6 +71,8 @@ class TaskTracker:
         record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
         record.created_ns = monotonic_ns()
         record.stack = capture(frame, self.stack_depth)
+        if self._handed:
+            record.stack = self._handed.pop(id(coro), record.stack)
         record.thread_id = 0
         record.loop_id = id(getattr(task, "_loop", None))
         record.creator = 0
@@ -80,7 +85,7 @@ class TaskTracker:
         record.scopes = None
         record.holds = None
         record.wait = None
-        record.flags = 0
+        record.hops = 0
         record.trace = None
         record.last_name = name_of(task, record.serial)
         creator = self.current()
@@ -95,6 +100,19 @@ class TaskTracker:
         if code is not None and self.root_seen is not None:
             self.root_seen(code, coro)
         return record
+
+    def handed_over(self, coro: Any, frame: FrameType | None) -> None:
+        """Record that another thread hands a coroutine to a loop, which makes its task later."""
+        if len(self._handed) >= _MOST_HANDED:
+            self._handed.clear()
+        self._handed[id(coro)] = capture(frame, self.stack_depth)
+
+    def hopped(self) -> None:
+        """Record that the running task sends a function to a thread."""
+        self.hops += 1
+        record = self.current()
+        if record is not None:
+            record.hops += 1
 
     def current(self) -> TaskRecord | None:
         """Return the record of the running task, made now for a task unknown so far."""
@@ -125,7 +143,7 @@ class TaskTracker:
         record.created_ns = monotonic_ns()
         record.stack = ()
         record.loop_id = id(getattr(task, "_loop", None))
-        record.thread_id = record.creator = record.ended_ns = record.flags = 0
+        record.thread_id = record.creator = record.ended_ns = record.hops = 0
         record.end_is_exact = False
         record.outcome = record.error_type = ""
         record.raised_at = ()
@@ -266,6 +284,7 @@ class TaskTracker:
             "active": len(self.live),
             "cancelled": self.cancelled,
             "failed": self.failed,
+            "thread_hops": self.hops,
         }
 
 
