@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from autoinstrument import env, exits
@@ -19,6 +19,7 @@ from autoinstrument.findings import (
     unknown_kinds,
 )
 from autoinstrument.outlet import Outlet
+from autoinstrument.places import is_user_file
 from autoinstrument.records import Finding
 
 _current: list["Agent"] = []
@@ -126,7 +127,10 @@ class Agent:
             return
 
         def stop(finding: Finding) -> None:
-            rule.found(finding.kind, sys._getframe(1))
+            frame: FrameType | None = sys._getframe(1)
+            while frame is not None and not is_user_file(frame.f_code.co_filename):
+                frame = frame.f_back
+            rule.found(finding.kind, frame)
 
         self.findings.added.append(stop)
 
