@@ -32,6 +32,7 @@ class World:
         self.resources = ResourceTracker(moments, self.tasks, depth)
         self.generators = GeneratorTracker(moments, self.tasks, depth)
         self.loops = LoopTracker(moments)
+        self.tasks.hidden = self.loops.hidden
         self.inner_of_shield: Callable[[Any], Any] = _nothing
 
     def report(self, finding: Finding) -> None:

@@ -18,6 +18,7 @@ class LoopTracker:
         self.closed = 0
         self.errors = 0
         self.blocked = 0
+        self.hidden: set[int] = set()  # identities of loops in threads that debuggers hide
         self.first_run: Any = None  # called once a run, before the loop starts
         self._moments = moments
 
@@ -45,7 +46,11 @@ class LoopTracker:
             del self.live[record.key]
 
     def loop_started(self, loop: Any) -> None:
-        """Record that a loop begins to run in this thread."""
+        """Record that a loop begins to run in this thread; our debugger's own are left out."""
+        if _is_hidden_thread():
+            self.hidden.add(id(loop))
+            return
+        self.hidden.discard(id(loop))
         record = self.loop_of(loop)
         if record is None:
             return
@@ -97,3 +102,9 @@ class LoopTracker:
             "errors": self.errors,
             "blocked": self.blocked,
         }
+
+
+def _is_hidden_thread() -> bool:
+    """Whether this thread carries the mark by which debuggers leave their own threads alone."""
+    known: dict[int, Any] = getattr(threading, "_active", {})
+    return bool(getattr(known.get(threading.get_ident()), "pydev_do_not_trace", False))

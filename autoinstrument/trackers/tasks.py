@@ -46,6 +46,7 @@ class TaskTracker:
         self.cancelled = 0
         self.failed = 0
         self.dropped = 0
+        self.hidden: set[int] = set()  # loops whose tasks are not recorded
         self.hops = 0  # functions sent to threads
         self._handed: dict[int, RawStack] = {}  # coroutine -> where another thread gave it
         self.stack_depth = stack_depth
@@ -61,9 +62,11 @@ class TaskTracker:
 
         An eager task has run its first step by now, or is over already.
         """
+        record = TaskRecord(task, self._gone)
+        if self.hidden and id(getattr(task, "_loop", None)) in self.hidden:
+            return record
         self.created += 1
         key = id(task)
-        record = TaskRecord(task, self._gone)
         code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
         record.key = key
         record.serial = self.created
