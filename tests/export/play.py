@@ -27,7 +27,8 @@ class Thing:
 
 
 def function(name: str, file: str = "/srv/app.py", line: int = 10) -> CodeType:
-    module = compile("\n" * (line - 1) + f"async def {name}(): pass", file, "exec")
+    last = name.rsplit(".", 1)[-1].replace("-", "_")
+    module = compile("\n" * (line - 1) + f"async def {last}(): pass", file, "exec")
     return next(item for item in module.co_consts if isinstance(item, CodeType))
 
 
@@ -63,10 +64,10 @@ class Play:
         record.serial = len(self.tasks) + 1
         record.last_name = name
         record.qualname = qualname or name
-        record.code = function(name)
+        record.code = function(qualname or name)
         record.creator = self.tasks[by].serial if by else 0
         record.stack = place(by or "main", 20)
-        record.loop_id = record.thread_id = record.flags = 0
+        record.loop_id = record.thread_id = 0
         record.created_ns = created * MS
         record.ended_ns = ended * MS
         record.end_is_exact = exact
