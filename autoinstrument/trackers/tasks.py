@@ -62,9 +62,9 @@ class TaskTracker:
 
         An eager task has run its first step by now, or is over already.
         """
-        record = TaskRecord(task, self._gone)
         if self.hidden and id(getattr(task, "_loop", None)) in self.hidden:
-            return record
+            return TaskRecord(task)  # of a debugger's own loop: nobody follows it
+        record = TaskRecord(task, self._gone)
         self.created += 1
         key = id(task)
         code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
@@ -136,6 +136,8 @@ class TaskTracker:
             return None
 
     def _seen_late(self, task: Any) -> TaskRecord:
+        if self.hidden and id(getattr(task, "_loop", None)) in self.hidden:
+            raise TypeError("a task of a debugger's own loop")
         coro = task.get_coro() if hasattr(task, "get_coro") else None
         record = TaskRecord(task, self._gone)
         self.created += 1
