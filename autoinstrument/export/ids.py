@@ -41,11 +41,6 @@ class SpanIds:
         return self.of(OTHER, self._others)
 
 
-def new_trace_id() -> int:
-    """Return a random trace number; never 0."""
-    return int.from_bytes(os.urandom(16), "big") or 1
-
-
 class WallClock:
     """Turns `monotonic_ns` into nanoseconds since the epoch with one anchor.
 

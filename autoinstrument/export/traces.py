@@ -14,11 +14,13 @@ Placements of tasks that are over are kept by serial, so that children find them
 oldest first.
 """
 
+import os
+import random
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from autoinstrument.export.ids import TASK, SpanIds, new_trace_id
+from autoinstrument.export.ids import TASK, SpanIds
 from autoinstrument.export.sampling import HeadSampler
 from autoinstrument.records import TaskRecord
 
@@ -92,6 +94,8 @@ class Traces:
         """`remote` is the span of another process under which this process hangs."""
         self.ids = ids
         self._sampler = sampler
+        # Of our own: the program may seed the shared one. Made anew in a forked child.
+        self._numbers = random.Random(os.urandom(16))  # 0.2 us a number; urandom takes 1 us
         self._remote = remote
         self._placed: dict[int, Placement] = {}
         self._ended: dict[int, int] = {}  # serial of a creator that is over -> when
@@ -114,6 +118,9 @@ class Traces:
     def placed(self, serial: int) -> Placement | None:
         """Return the placement of a task by its number, if it has one."""
         return self._placed.get(serial)
+
+    def _new_id(self) -> int:
+        return self._numbers.getrandbits(128) or 1
 
     def over(self, record: TaskRecord) -> None:
         """Remember that a task is over, for those it created that outlive it."""
@@ -139,7 +146,7 @@ class Traces:
 
     def fresh(self, of: Trace) -> Trace:
         """Begin a trace that shares the fate of another one with the sampler."""
-        return Trace(new_trace_id(), sampled=of.sampled)
+        return Trace(self._new_id(), sampled=of.sampled)
 
     def _unplaced(self, record: TaskRecord, known: Mapping[int, TaskRecord]) -> list[TaskRecord]:
         """Return the task and its ancestors that have no placement, youngest first."""
@@ -193,7 +200,7 @@ class Traces:
             return Placement(
                 self.fresh(trace), span_id, link=Link(trace_id, parent_id, "continues")
             )
-        trace_id = new_trace_id()
+        trace_id = self._new_id()
         trace = Trace(trace_id, sampled=self._sampler.keeps(trace_id, None))
         self._by_id[trace_id] = trace
         return Placement(trace, span_id)

@@ -133,3 +133,15 @@ def test_unfinished_work_is_within_the_same_rules() -> None:
     made = pipeline(10)
     spans, _ = made.run(Batch(), Batch(tasks=[play.tasks["open"]]))
     assert [span.static.name for span in spans] == ["open"]
+
+
+def test_storm_is_cut_before_tasks_are_placed() -> None:
+    play = Play()
+    for number in range(500):
+        play.task(f"r{number}", number, 900)
+    play.task("bad", 1, 900, outcome=FAILED, error="ValueError")
+    made = pipeline(1)
+    spans, _ = made.run(play.batch())
+    assert {"bad"} < {span.static.name for span in spans}
+    assert made.dropped["budget"] == 501 - len(spans)
+    assert play.tasks["r400"].trace is None
