@@ -27,11 +27,11 @@ class AsyncscopeInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-igno
         if os.environ.get("ASYNCSCOPE_ENABLE", "1").strip().lower() in {"0", "false", "no", "off"}:
             return
         os.environ.setdefault("ASYNCSCOPE_EXPORTER", "provider")
-        from autoinstrument.agent import install  # noqa: PLC0415  # not when it is switched off
+        from autoinstrument.agent import install  # not when it is switched off
 
         install()
 
     def _uninstrument(self, **kwargs: Any) -> None:
-        from autoinstrument.agent import uninstall  # noqa: PLC0415
+        from autoinstrument.agent import uninstall  # not when it is switched off
 
         uninstall()

@@ -110,12 +110,12 @@ def has_user_frame(stack: RawStack) -> bool:
     return any(is_user_file(raw[0].co_filename) for raw in stack)
 
 
-_LOOP_CODES: set[CodeType] = set()
+_LOOP_CODES: dict[int, CodeType] = {}  # by identity: hashing a code object is dear
 
 
 def set_loop_codes(*codes: CodeType) -> None:
     """Tell the functions by which an event loop calls everything that runs in it."""
-    _LOOP_CODES.update(codes)
+    _LOOP_CODES.update({id(code): code for code in codes})
 
 
 def capture(frame: FrameType | None, depth: int) -> RawStack:
@@ -128,7 +128,7 @@ def capture(frame: FrameType | None, depth: int) -> RawStack:
     found: list[RawPlace] = []
     while frame is not None and depth > 0:
         code = frame.f_code
-        if code in _LOOP_CODES:
+        if id(code) in _LOOP_CODES:
             break
         if not code.co_filename.startswith(_OWN):
             found.append((code, frame.f_lasti))

@@ -70,7 +70,6 @@ class TaskRecord(weakref.ref[Any]):
         "end_is_exact",
         "ended_ns",
         "error_type",
-        "holds",
         "hops",
         "key",
         "last_name",
@@ -103,7 +102,6 @@ class TaskRecord(weakref.ref[Any]):
     raised_at: RawStack
     cancels: list[CancelOrigin] | None
     scopes: "list[ScopeRecord] | None"
-    holds: "dict[int, Hold] | None"
     wait: "WaitRecord | None"
     hops: int  # functions it sent to threads (to_thread, run_in_executor)
     trace: Any
@@ -155,7 +153,6 @@ class ScopeRecord:
         "left_ns",
         "left_stack",
         "owner",
-        "owner_name",
         "owner_serial",
         "parent",
         "serial",
@@ -180,7 +177,6 @@ class ScopeRecord:
         self.kind = kind
         self.owner = owner
         self.owner_serial = owner.serial if owner is not None else 0
-        self.owner_name = owner.name if owner is not None else ""
         self.entered_ns = at_ns
         self.stack = stack
         self.parent: ScopeRecord | None = None
@@ -196,20 +192,33 @@ class ScopeRecord:
         self.shield = False
         self.deadline_kind = ""
 
+    @property
+    def owner_name(self) -> str:
+        """The name of the task that entered it."""
+        return self.owner.name if self.owner is not None else ""
+
 
 class Hold:
     """One acquisition of a lock or of a permit, by the task that has it."""
 
-    __slots__ = ("at_ns", "lock", "owner", "owner_name", "owner_serial", "stack")
+    __slots__ = ("at_ns", "lock", "owner", "stack")
 
     def __init__(self, lock: "LockRecord", owner: TaskRecord, at_ns: int, stack: RawStack) -> None:
         """Record that `owner` got `lock` at `stack`."""
         self.lock = lock
         self.owner = owner
-        self.owner_serial = owner.serial
-        self.owner_name = owner.name
         self.at_ns = at_ns
         self.stack = stack
+
+    @property
+    def owner_name(self) -> str:
+        """The owner's name."""
+        return self.owner.name
+
+    @property
+    def owner_serial(self) -> int:
+        """The owner's number."""
+        return self.owner.serial
 
 
 class LockRecord(weakref.ref[Any]):

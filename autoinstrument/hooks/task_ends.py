@@ -33,12 +33,12 @@ class EndObserver:
         self._failed = failed
         self._moments = moments
         self._last_error = 0
-        self.roots: set[CodeType] = set()  # strong: monitoring is tied to them
+        self.roots: dict[int, CodeType] = {}  # by identity: hashing a code object is dear
 
     def root_seen(self, code: CodeType, coro: Any) -> None:
         """A task with this root code was created."""
-        if code not in self.roots and len(self.roots) < 10_000:
-            self.roots.add(code)
+        if id(code) not in self.roots and len(self.roots) < 10_000:
+            self.roots[id(code)] = code
             monitoring.watch_return(code)
             body = getattr(coro, "cr_frame", None)
             names = body.f_globals if body is not None else None
@@ -59,7 +59,7 @@ class EndObserver:
             self._error_seen(error, sys._getframe(1))
         elif kind is SystemExit and sys._getframe(1).f_back is None:
             self._moments.fire("exit_requested", getattr(error, "code", 1))
-        if code not in self.roots:
+        if id(code) not in self.roots:
             return
         try:
             if _is_bottom(sys._getframe(1)):

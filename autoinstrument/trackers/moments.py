@@ -13,7 +13,6 @@ MOMENTS: Final = (
     "lock_waited",  # wait record: a task begins to wait
     "lock_wait_ended",  # wait record
     "lock_released",  # lock record, hold or None, releasing task's record, stack
-    "lock_acquired",  # hold
     "generator_dropped",  # generator record, generator, how
     "scope_spinning",  # scope record
     "generator_called",  # generator, method name, calling task's record, frame

@@ -10,7 +10,7 @@ from autoinstrument.records import Hold, LockRecord, TaskRecord, WaitRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker
 
-_HOLD_DEPTH = 6
+_HOLD_DEPTH = 4
 _MOST_HOLDS = 1000
 
 
@@ -54,9 +54,6 @@ class ResourceTracker:
         if self.locks.get(record.key) is record:
             del self.locks[record.key]
             self.consumers.pop(record.key, None)
-        for hold in record.holds:
-            if hold.owner.holds is not None:
-                hold.owner.holds.pop(id(hold), None)
 
     def acquired_by(
         self, lock: Any, frame: FrameType | None, kind: str = "", permits: int = 1
@@ -70,10 +67,6 @@ class ResourceTracker:
         self.acquired += 1
         if len(record.holds) < _MOST_HOLDS:
             record.holds.append(hold)
-            if task.holds is None:
-                task.holds = {}
-            task.holds[id(hold)] = hold
-        self._moments.fire("lock_acquired", hold)
 
     def released_by(self, lock: Any, frame: FrameType | None) -> None:
         """Record that a lock or a permit is given back by the running task, rightly or not."""
@@ -93,8 +86,6 @@ class ResourceTracker:
             )
         if hold is not None:
             record.holds.remove(hold)
-            if hold.owner.holds is not None:
-                hold.owner.holds.pop(id(hold), None)
         if record.waiters:
             record.handovers += 1
             for wait in list(record.waiters.values()):

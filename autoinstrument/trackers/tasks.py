@@ -86,7 +86,6 @@ class TaskTracker:
         record.raised_at = ()
         record.cancels = None
         record.scopes = None
-        record.holds = None
         record.wait = None
         record.hops = 0
         record.trace = None
@@ -152,7 +151,7 @@ class TaskTracker:
         record.end_is_exact = False
         record.outcome = record.error_type = ""
         record.raised_at = ()
-        record.cancels = record.scopes = record.holds = record.wait = record.trace = None
+        record.cancels = record.scopes = record.wait = record.trace = None
         record.last_name = name_of(task, record.serial)
         self.live[record.key] = record
         return record

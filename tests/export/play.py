@@ -60,6 +60,8 @@ class Play:
     ) -> TaskRecord:
         thing = self.alive[name] = Thing()
         record = TaskRecord(thing)
+        for slot in TaskRecord.__slots__:
+            setattr(record, slot, None)
         record.key = id(thing)
         record.serial = len(self.tasks) + 1
         record.last_name = name
@@ -67,14 +69,14 @@ class Play:
         record.code = function(qualname or name)
         record.creator = self.tasks[by].serial if by else 0
         record.stack = place(by or "main", 20)
-        record.loop_id = record.thread_id = 0
+        record.thread_id = 0
         record.created_ns = created * MS
         record.ended_ns = ended * MS
         record.end_is_exact = exact
         record.outcome = outcome if ended else ""
         record.error_type = error
         record.raised_at = place(name, 30) if error else ()
-        record.cancels = record.scopes = record.holds = record.wait = None
+        record.cancels = record.scopes = record.wait = None
         record.trace = program
         self.tasks[name] = record
         return record
