@@ -1,0 +1,177 @@
+"""Scripts of facts about generators, loops and moments."""
+
+import gc
+import threading
+from typing import Any
+
+import pytest
+
+from autoinstrument.trackers.moments import MOMENTS, Moments
+from tests.trackers.conftest import Stage, Thing
+
+
+async def numbers() -> Any:
+    yield 1
+    yield 2
+
+
+def started() -> Any:
+    """Return a generator that is suspended in its first `yield`."""
+    generator = numbers()
+    with pytest.raises(StopIteration):
+        generator.asend(None).send(None)
+    return generator
+
+
+def close(generator: Any) -> None:
+    with pytest.raises(StopIteration):
+        generator.aclose().send(None)
+
+
+def test_generator_is_recorded_with_its_owner(stage: Stage) -> None:
+    stage.begin("owner")
+    generator = started()
+    stage.generators.generator_started(generator, None)
+    record: Any = stage.generators.record_of(generator)
+    assert (record.qualname, record.owner_name, record.owner_serial) == ("numbers", "owner", 1)
+    assert stage.generators.by_frame(generator.ag_frame) is record
+    assert stage.generators.by_code(numbers.__code__) is record
+    close(generator)
+
+
+def test_dropped_generator_is_told_once(stage: Stage) -> None:
+    generator = started()
+    stage.generators.generator_started(generator, None)
+    stage.generators.generator_dropped(generator, "collected")
+    stage.generators.generator_dropped(generator, "loop shutdown")
+    assert stage.moments_told() == ["generator_dropped"]
+    assert stage.generators.statistics()["abandoned"] == 1
+    close(generator)
+
+
+def test_exhausted_and_unknown_generators_are_not_dropped(stage: Stage) -> None:
+    generator, unknown = started(), started()
+    stage.generators.generator_started(generator, None)
+    close(generator)
+    stage.generators.generator_dropped(generator, "collected")
+    stage.generators.generator_dropped(unknown, "collected")
+    assert stage.moments_told() == []
+    close(unknown)
+
+
+def test_generator_that_died_is_counted_and_forgotten(stage: Stage) -> None:
+    generator = started()
+    stage.generators.generator_started(generator, None)
+    close(generator)
+    del generator
+    gc.collect()
+    assert stage.generators.live == {}
+    assert stage.generators.statistics() == {
+        "started": 1,
+        "ended": 1,
+        "open": 0,
+        "abandoned": 0,
+    }
+
+
+def test_generators_of_the_past_are_bounded(stage: Stage) -> None:
+    for _ in range(600):
+        generator = numbers()
+        stage.generators.generator_started(generator, None)
+        del generator
+    assert len(stage.generators._lately) <= 256
+    assert stage.generators.statistics()["ended"] == 600
+
+
+def test_loop_is_known_from_its_first_run_to_its_close(stage: Stage) -> None:
+    loop = Thing()
+    runs = []
+    stage.loops.first_run = lambda: runs.append(1)
+    stage.loops.loop_started(loop)
+    (record,) = stage.loops.running()
+    assert (record.thread_id, record.runs, record.serial) == (threading.get_ident(), 1, 1)
+    stage.loops.loop_stopped(loop)
+    assert stage.loops.running() == []
+    stage.told.clear()
+    stage.loops.loop_closing(loop)
+    stage.loops.loop_closing(loop)
+    assert stage.moments_told() == ["loop_closing"]
+    assert len(runs) == 1
+    assert stage.loops.statistics()["closed"] == 1
+
+
+def test_loop_that_dies_is_forgotten_but_counted(stage: Stage) -> None:
+    loop = Thing()
+    stage.loops.loop_started(loop)
+    del loop
+    gc.collect()
+    assert stage.loops.live == {}
+    assert stage.loops.statistics()["seen"] == 1
+
+
+def test_loop_without_weak_references_is_left_alone(stage: Stage) -> None:
+    class Slotted:
+        __slots__ = ()
+
+    loop = Slotted()
+    stage.loops.loop_started(loop)
+    stage.loops.loop_closing(loop)
+    stage.loops.loop_stopped(loop)
+    assert stage.loops.statistics()["seen"] == 0
+
+
+def test_errors_of_a_loop_are_counted_and_told(stage: Stage) -> None:
+    loop = Thing()
+    stage.loops.loop_error(loop, {"message": "m"})
+    assert stage.told == [("loop_error", ({"message": "m"},))]
+    assert stage.loops.statistics()["errors"] == 1
+
+
+# -- moments -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_checks_hear_the_facts_of_their_moment_alone(moment: str) -> None:
+    moments, heard = Moments(print), []
+    moments.on(moment, lambda *facts: heard.append(facts))
+    for other in MOMENTS:
+        moments.fire(other, 1, other)
+    assert heard == [(1, moment)]
+
+
+def test_failing_check_is_taken_out_and_the_others_go_on() -> None:
+    said: list[str] = []
+    heard: list[int] = []
+    moments = Moments(said.append)
+
+    def broken(_: int) -> None:
+        raise ZeroDivisionError("bad")
+
+    moments.on("tick", broken)
+    moments.on("tick", heard.append)
+    moments.on("exit", broken)
+    for now in range(3):
+        moments.fire("tick", now)
+    assert heard == [0, 1, 2]
+    assert len(said) == 1
+    assert said[0].startswith("test_others failed (ZeroDivisionError: bad at test_others.py:")
+    assert said[0].endswith(") and is switched off; the program is not affected")
+
+
+def test_base_exceptions_pass_through_checks() -> None:
+    moments = Moments(print)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    moments.on("exit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        moments.fire("exit")
+
+
+def test_each_part_fails_once_in_words() -> None:
+    said: list[str] = []
+    moments = Moments(said.append)
+    for part in ("one", "two", "one"):
+        moments.failed(part, ValueError("x"))
+    assert [line.split(" ")[0] for line in said] == ["one", "two"]

@@ -1,0 +1,153 @@
+"""Scripts of facts about locks, and what waits for them."""
+
+import gc
+import sys
+
+from tests.trackers.conftest import Stage, Thing
+
+
+def test_lock_taken_and_given_back_by_its_task_tells_nothing_wrong(stage: Stage) -> None:
+    stage.begin("t")
+    lock = Thing()
+    stage.resources.acquired_by(lock, sys._getframe(), "asyncio.Lock")
+    record = stage.resources.locks[id(lock)]
+    (hold,) = record.holds
+    assert (hold.owner_name, hold.owner_serial, hold.at_ns) == ("t", 1, 1_000)
+    stage.resources.released_by(lock, None)
+    assert record.holds == []
+    assert stage.moments_told() == []
+
+
+def test_release_by_another_task_is_told_and_ends_the_hold(stage: Stage) -> None:
+    stage.begin("owner")
+    lock = Thing()
+    stage.resources.acquired_by(lock, None, "asyncio.Lock")
+    record = stage.resources.locks[id(lock)]
+    (hold,) = record.holds
+    stage.begin("other")
+    stage.told.clear()
+    stage.resources.released_by(lock, sys._getframe())
+    ((moment, (told, held, task, stack)),) = stage.told
+    assert (moment, told, held, task.name) == ("lock_released", record, hold, "other")
+    assert stack[0][0].co_name == "test_release_by_another_task_is_told_and_ends_the_hold"
+    assert (record.own_releases, record.foreign_releases) == (0, 1)
+
+
+def test_release_of_a_lock_never_seen_is_nothing(stage: Stage) -> None:
+    stage.begin("t")
+    stage.resources.released_by(Thing(), None)
+    assert stage.resources.released == 0
+    assert stage.moments_told() == []
+
+
+def test_release_ends_the_releasing_tasks_own_permit_first(stage: Stage) -> None:
+    semaphore = Thing()
+    stage.begin("one")
+    stage.resources.acquired_by(semaphore, None, "asyncio.Semaphore", 2)
+    stage.begin("two")
+    stage.resources.acquired_by(semaphore, None, "asyncio.Semaphore", 2)
+    stage.told.clear()
+    stage.resources.released_by(semaphore, None)
+    record = stage.resources.locks[id(semaphore)]
+    assert [hold.owner_name for hold in record.holds] == ["one"]
+    assert record.permits == 2
+    assert stage.moments_told() == []
+
+
+def test_lock_taken_outside_any_task_is_not_recorded(stage: Stage) -> None:
+    stage.resources.acquired_by(Thing(), None)
+    stage.resources.wait_started(Thing(), "acquire", None)
+    stage.resources.wait_ended(Thing())
+    stage.resources.consumed(Thing())
+    assert stage.resources.locks == {}
+
+
+def test_wait_is_measured_from_start_to_end(stage: Stage) -> None:
+    task = stage.begin("t")
+    lock = Thing()
+    stage.resources.wait_started(lock, "acquire", sys._getframe(), "asyncio.Lock")
+    record, wait = stage.resources.locks[id(lock)], stage.tasks.live[id(task)].wait
+    assert wait is not None
+    assert (wait.op, wait.started_ns, wait.ended_ns) == ("acquire", 1_000, 0)
+    assert stage.resources.waiting == {1: wait}
+    stage.now_ns = 4_000
+    stage.resources.wait_ended(lock)
+    assert (wait.ended_ns, wait.how) == (4_000, "resolved")
+    assert (record.wait_total_ns, record.wait_max_ns, record.waits) == (3_000, 3_000, 1)
+    assert stage.tasks.live[id(task)].wait is None
+    assert stage.resources.waiting == {}
+    assert stage.moments_told() == ["lock_waited", "lock_wait_ended"]
+
+
+def test_wait_that_is_broken_off_says_so(stage: Stage) -> None:
+    stage.begin("t")
+    lock = Thing()
+    stage.resources.wait_started(lock, "get", None)
+    stage.told.clear()
+    stage.resources.wait_ended(lock, resolved=False)
+    ((moment, (wait,)),) = stage.told
+    assert (moment, wait.how) == ("lock_wait_ended", "broken off")
+    stage.resources.wait_ended(lock, resolved=False)
+    assert len(stage.told) == 1
+
+
+def test_handovers_are_counted_for_those_who_wait(stage: Stage) -> None:
+    lock = Thing()
+    owner = stage.begin("owner")
+    stage.resources.acquired_by(lock, None)
+    waiter = stage.begin("waiter")
+    stage.resources.wait_started(lock, "acquire", None)
+    record = stage.resources.locks[id(lock)]
+    for _ in range(3):
+        stage.running = owner
+        stage.resources.released_by(lock, None)
+        stage.resources.acquired_by(lock, None)
+    wait = stage.tasks.live[id(waiter)].wait
+    assert wait is not None
+    assert (wait.after, record.handovers, record.max_waiters) == (3, 3, 1)
+
+
+def test_holds_end_when_the_lock_dies(stage: Stage) -> None:
+    stage.begin("t")
+    lock = Thing()
+    stage.resources.acquired_by(lock, None)
+    stage.resources.consumed(lock)
+    del lock
+    gc.collect()
+    assert stage.resources.locks == {}
+    assert stage.resources.consumers == {}
+
+
+def test_permits_without_end_are_bounded(stage: Stage) -> None:
+    stage.begin("t")
+    semaphore = Thing()
+    for _ in range(1_500):
+        stage.resources.acquired_by(semaphore, None, "asyncio.Semaphore", 2_000)
+    assert len(stage.resources.locks[id(semaphore)].holds) == 1_000
+    assert stage.resources.statistics()["acquired"] == 1_500
+
+
+def test_takers_of_a_queue_are_remembered_up_to_a_bound(stage: Stage) -> None:
+    queue, kept = Thing(), []
+    for number in range(30):
+        kept.append(stage.begin(f"taker {number}"))
+        stage.resources.consumed(queue)
+        stage.resources.consumed(queue)
+    takers = stage.resources.consumers[id(queue)]
+    assert [taker.name for taker in takers] == [f"taker {n}" for n in range(14, 30)]
+
+
+def test_statistics_are_exact(stage: Stage) -> None:
+    stage.begin("t")
+    lock = Thing()
+    stage.resources.wait_started(lock, "acquire", None)
+    stage.resources.wait_ended(lock)
+    stage.resources.acquired_by(lock, None)
+    stage.resources.released_by(lock, None)
+    assert stage.resources.statistics() == {
+        "acquired": 1,
+        "released": 1,
+        "waits": 1,
+        "waiting": 0,
+        "seen": 1,
+    }
