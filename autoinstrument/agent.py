@@ -289,17 +289,8 @@ class Agent:
             self.watch.start()
 
 
-def _register_child_exit(agent: Agent) -> None:
-    """Finish in a multiprocessing child, which may run no atexit functions.
-
-    multiprocessing clears its finalizers after a fork, then calls what is registered here.
-    """
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.register_after_fork(agent, _finish_with_child)
-
-
 def _finish_with_child(agent: Agent) -> None:
+    """Finish in a multiprocessing child, which may run no atexit functions."""
     util = sys.modules["multiprocessing.util"]
     util.Finalize(None, agent.finish, exitpriority=0)
 
@@ -333,7 +324,10 @@ def install() -> "Agent | None":
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child
     )
-    _register_child_exit(agent)
+    # multiprocessing clears its finalizers after a fork, then calls what is registered here
+    agent.patches.when_imported(
+        "multiprocessing.util", lambda util: util.register_after_fork(agent, _finish_with_child)
+    )
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _finish_with_child(agent)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from autoinstrument.records import Finding, Place
 
 VERSION: Final = 1
+_getpid = os.getpid  # bound before a program replaces it
 
 
 def timestamp(seconds: float) -> str:
@@ -25,7 +26,7 @@ def report(
     return {
         "version": VERSION,
         "process": {
-            "pid": os.getpid(),
+            "pid": _getpid(),
             "python": sys.version.split()[0],
             "argv": list(getattr(sys, "argv", [])[:1]),
             "started": timestamp(started),
@@ -63,7 +64,7 @@ def write(path: str, document: dict[str, Any]) -> str:
 
     The file appears whole or not at all.
     """
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{_getpid()}.tmp"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

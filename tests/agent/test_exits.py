@@ -189,6 +189,11 @@ def test_summary_survives_a_strict_stderr(watch: Watch) -> None:
     assert run.kinds == ["lock_held_at_task_end"]
 
 
+@pytest.mark.xfail(
+    (3, 12) <= sys.version_info < (3, 15),
+    reason="a monitoring callback needs one frame; see docs/transparency.md",
+    strict=False,
+)
 def test_exception_at_the_recursion_limit_is_not_replaced(watch: Watch, tmp_path: Path) -> None:
     """An observation of ours that has no stack left must not raise in the program."""
     text = (

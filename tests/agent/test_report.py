@@ -28,7 +28,7 @@ async def main():
 asyncio.run(main())
 """
 STATISTICS = {
-    "tasks": {"created", "ended", "active", "cancelled", "failed"},
+    "tasks": {"created", "ended", "active", "cancelled", "failed", "thread_hops"},
     "scopes": {"entered", "left", "open", "cancelled", "expired"},
     "locks": {"acquired", "released", "waits", "waiting", "seen"},
     "generators": {"started", "ended", "open", "abandoned"},
