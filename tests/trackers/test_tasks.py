@@ -118,6 +118,7 @@ def test_failure_keeps_text_and_places_but_not_the_exception(stage: Stage) -> No
     except SecretError as error:
         stage.tasks.task_ended(record, FAILED, error, exact=True)
         gone = weakref.ref(error)
+    stage.told.clear()
     gc.collect()
     assert gone() is None
     assert record.error_type.endswith("SecretError")
