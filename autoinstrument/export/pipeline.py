@@ -71,8 +71,7 @@ class Pipeline:
         return spans, records
 
     def _look_at(self, tasks: list[TaskRecord]) -> list[TaskRecord]:
-        """Return the tasks to place: in a storm the first ones, and those that matter with
-        their creators.
+        """Return the tasks to place: in a storm the first ones, and those that matter.
 
         Placing a task takes 6 us (CPython 3.13, shared cores); the budget would drop the rest.
         """
