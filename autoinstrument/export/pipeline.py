@@ -25,6 +25,9 @@ SLOW_NS: Final = 1_000_000_000
 _MOST_PENDING: Final = 1_000
 _STORM: Final = 10  # tasks looked at in a batch, for each span of the budget
 
+_HOUSEKEEPING: Final = (".shutdown_asyncgens", ".shutdown_default_executor", "_athrow")
+"""Tasks that loops make for themselves at the end and for dropped async generators."""
+
 Make = Callable[[], Span]
 
 
@@ -113,6 +116,8 @@ class Pipeline:
         maker = self._maker
         children = self._children(batch, known)
         for task in sorted(batch.tasks, key=_serial):
+            if task.qualname.endswith(_HOUSEKEEPING) and task.outcome != FAILED:
+                continue
             place = self.traces.place(task, known)
             findings = self._findings.pop(task.name, ()) if self._findings else ()
             took_ns = (task.ended_ns or now_ns) - task.created_ns

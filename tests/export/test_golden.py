@@ -140,6 +140,15 @@ def test_end_that_is_an_upper_bound_is_no_proof_of_outliving(tmp_path: Path) -> 
     assert attributes_of(named(spans, "a").attributes)["asyncscope.end.upper_bound"] is True
 
 
+def test_housekeeping_of_loops_is_left_out_unless_it_fails(tmp_path: Path) -> None:
+    play = Play()
+    play.task("main", 0, 20)
+    play.task("a", 21, 22, qualname="BaseEventLoop.shutdown_asyncgens")
+    play.task("b", 23, 24, qualname="BaseEventLoop.shutdown_default_executor", outcome=FAILED)
+    spans = export(tmp_path, play.batch())
+    assert tree(spans) == [("BaseEventLoop.shutdown_default_executor", []), ("main", [])]
+
+
 def test_all_attributes_of_a_task(tmp_path: Path) -> None:
     play = Play()
     play.task("main", 0, 100)
