@@ -11,6 +11,8 @@ from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.resource import resource_attributes
 from autoinstrument.export.sinks import Sink, make_sink
 from autoinstrument.export.spans import Span
+from autoinstrument.export.traces import SpanContext
+from autoinstrument.records import TaskRecord
 
 Say = Callable[[str], None]
 
@@ -36,6 +38,9 @@ class Exporter(Protocol):
 
         The child makes exporters of its own and leaves these alone.
         """
+
+    def span_context(self, record: TaskRecord, creator: TaskRecord | None) -> SpanContext:
+        """Return (trace, span, flags) of a task that may still run, in any thread."""
 
 
 def make_exporters(
@@ -94,6 +99,15 @@ class SpanExport:
         """End all threads."""
         for sink in self._sinks:
             sink.pause()
+
+    def span_context(self, record: TaskRecord, creator: TaskRecord | None) -> SpanContext:
+        """Return (trace, span, flags), for the program's spans below it and for child processes."""
+        known = {creator.serial: creator} if creator is not None else {}
+        program = record.trace
+        placement = self.pipeline.traces.place(record, known)
+        trace = placement.trace
+        flags = program[2] if type(program) is tuple else int(trace.sampled)
+        return trace.trace_id, placement.span_id, flags
 
     def finish(self, batch: Batch, unfinished: Batch, deadline_s: float) -> None:
         """Export the rest, what is open as unfinished, and the metrics' last values."""

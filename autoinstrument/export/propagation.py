@@ -74,10 +74,14 @@ def child_environment(environ: Mapping[str, str], context: SpanContext) -> dict[
 def nest_program_spans(task: Any, context: SpanContext) -> bool:
     """Make the span of a new task the current one inside it, for spans the program makes there.
 
-    Call it after `create_task`, only in programs that use OpenTelemetry themselves, and only
-    for a task whose context was copied for it (no `context=` was given): the caller's own
-    context is not touched. Returns False where it cannot be done: before Python 3.12 a task's
-    context cannot be reached, and an eager task is inside it already.
+    Call it after `create_task`, only for a task whose context was copied for it (no `context=`
+    was given), so that the caller's own context is not touched, and only when a span of the
+    program was current (`program_span_context()`): trace and flags are then the program's, and
+    its sampler decides as it would without us. Below a trace of ours a parent-based sampler
+    would follow our decision instead of its own.
+
+    Returns False where it cannot be done: before Python 3.12 a task's context cannot be reached,
+    and an eager task is inside it already.
     """
     api = sys.modules.get("opentelemetry.trace")
     get_context = getattr(task, "get_context", None)

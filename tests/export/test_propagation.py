@@ -10,6 +10,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.exporters import make_exporters
 from autoinstrument.export.ids import SpanIds
 from autoinstrument.export.propagation import (
     child_environment,
@@ -19,6 +21,7 @@ from autoinstrument.export.propagation import (
     remote_parent,
     traceparent,
 )
+from tests.export.play import Play
 from tests.helpers import run_child
 
 
@@ -65,6 +68,41 @@ def test_spans_of_the_program_nest_below_their_task() -> None:
     assert query.parent is not None
     assert request.context is not None
     assert (query.parent.trace_id, query.parent.span_id) == (request.context.trace_id, 0xBEEF)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a task's context cannot be reached")
+def test_one_tree_of_the_programs_spans_and_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter `provider`: all spans in the program's own exporter, one coherent trace."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    tracer = provider.get_tracer("program")
+    settings = ExportSettings(exporters=("provider",))
+    environ = {"OTEL_METRICS_EXPORTER": "none"}
+    (exporter,) = make_exporters(settings, environ, pytest.fail)
+    play = Play()
+
+    async def query() -> None:
+        with tracer.start_as_current_span("query"):
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        with tracer.start_as_current_span("request"):
+            record = play.task("task", 1, 50, program=program_span_context())
+            task = asyncio.create_task(query())
+            assert nest_program_spans(task, exporter.span_context(record, None))
+            await task
+
+    asyncio.run(main())
+    exporter.drain(play.batch())
+    exporter.finish(Batch(), Batch(), 1.0)
+    spans = memory.get_finished_spans()
+    parents = {span.name: span.parent.span_id if span.parent else 0 for span in spans}
+    numbers = {span.name: span.context.span_id for span in spans if span.context is not None}
+    assert parents == {"request": 0, "task": numbers["request"], "query": numbers["task"]}
+    assert len({span.context.trace_id for span in spans if span.context is not None}) == 1
+    assert exporter.statistics()["exported"] == 1
 
 
 def test_entered_context_is_left_alone() -> None:
