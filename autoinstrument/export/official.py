@@ -10,6 +10,7 @@ from autoinstrument.export.metrics import metrics_of
 from autoinstrument.export.sdk import LogConverter, make_resource, readable
 from autoinstrument.export.sender import Parcel, Sender
 from autoinstrument.export.spans import Span
+from autoinstrument.export.transport import silent_logger
 
 _MODULES: Final = {
     "http/protobuf": "opentelemetry.exporter.otlp.proto.http",
@@ -39,17 +40,19 @@ class OfficialTransport:
             for signal, (module, name) in _EXPORTERS.items()
         }
         self._exporters: dict[str, Any] = {}
+        self._hurrying = False
 
     def send(self, signal: str, payload: Any, until: float) -> str:
         """Export; spans made by instrumented HTTP libraries meanwhile are suppressed."""
         from opentelemetry import context
 
+        left_s = max(0.05, until - time.monotonic())
         exporter = self._exporters.get(signal)
         if exporter is None:
-            exporter = self._exporters[signal] = self._classes[signal]()
-        left_s = max(0.05, until - time.monotonic())
-        if hasattr(exporter, "_timeout"):
-            exporter._timeout = min(exporter._timeout, left_s)  # at exit only
+            exporter = self._exporters[signal] = self._make(signal)
+        for part in _parts(exporter):
+            if hasattr(part, "_timeout"):
+                part._timeout = min(part._timeout, left_s)  # less than its own at exit only
         key = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
         token = context.attach(context.set_value(key, True))
         try:
@@ -58,19 +61,40 @@ class OfficialTransport:
             context.detach(token)
         return "" if getattr(result, "name", "") == "SUCCESS" else f"{self.name} export failed"
 
+    def _make(self, signal: str) -> Any:
+        exporter = self._classes[signal]()
+        for part in _parts(exporter):
+            if hasattr(part, "_logger"):
+                part._logger = silent_logger()  # failures are told once, by the sender
+        if self._hurrying:
+            _give_up_early(exporter)
+        return exporter
+
     def hurry(self) -> None:
         """Make exporters give up after the attempt that runs."""
-        for exporter in self._exporters.values():
-            for name in ("_shutdown_is_occuring", "_shutdown_in_progress"):
-                event = getattr(exporter, name, None)
-                if event is not None:
-                    event.set()
+        self._hurrying = True
+        for exporter in list(self._exporters.values()):
+            _give_up_early(exporter)
 
     def close(self) -> None:
         """Shut the exporters down; others are made if there is more to send."""
         for exporter in self._exporters.values():
             exporter.shutdown()
         self._exporters.clear()
+
+
+def _parts(exporter: Any) -> list[Any]:
+    """Return the objects that hold an exporter's limits: itself, and its HTTP client since 0.66."""
+    client = getattr(exporter, "_client", None)
+    return [exporter] if client is None else [exporter, client]
+
+
+def _give_up_early(exporter: Any) -> None:
+    for part in _parts(exporter):
+        for name in ("_shutdown_event", "_shutdown_in_progress", "_shutdown_is_occuring"):
+            event = getattr(part, name, None)
+            if event is not None:
+                event.set()
 
 
 class OfficialSink:

@@ -72,11 +72,13 @@ def _otlp_sink(
 
             return OfficialSink(protocol, resource, say)
         except ImportError:
-            extra = _EXTRAS[protocol]
-            instead = "nothing is sent" if protocol == "grpc" else "http/json is used instead"
-            say(f"OTLP over {protocol} needs: pip install 'asyncscope[{extra}]'; {instead}")
-            if protocol == "grpc":
-                return None
+            trouble = f"needs: pip install 'asyncscope[{_EXTRAS[protocol]}]'"
+        except RuntimeError:  # the SDK uses a thread pool while it is imported
+            trouble = "cannot be loaded any more at the end of the program"
+        instead = "nothing is sent" if protocol == "grpc" else "http/json is used instead"
+        say(f"OTLP over {protocol} {trouble}; {instead}")
+        if protocol == "grpc":
+            return None
     elif protocol != "http/json":
         say(
             f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol} is not known; accepted are http/json, "

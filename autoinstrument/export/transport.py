@@ -139,7 +139,7 @@ class OfficialJson:
             client = getattr(import_module(module), name)()._client  # no public way
             if not callable(client.export) or not callable(client.shutdown):
                 raise AttributeError(name)
-            client._logger = _silent()  # failures are told once, by the sender
+            client._logger = silent_logger()  # failures are told once, by the sender
             self._clients[signal] = client
 
     def send(self, signal: str, payload: Any, until: float) -> str:
@@ -164,7 +164,8 @@ class OfficialJson:
             client._transport.close()
 
 
-def _silent() -> logging.Logger:
+def silent_logger() -> logging.Logger:
+    """Return a logger that says nothing, for official code that would write into the program's."""
     # Not registered, or the program could find it; disabled, since making a log record registers
     # the thread with `threading`.
     logger = logging.Logger("asyncscope.export")  # noqa: LOG001
