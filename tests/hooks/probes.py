@@ -456,7 +456,6 @@ def log_of_the_default_handler(run: Run) -> Any:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logger = logging.getLogger("asyncio")
-    logger.addHandler(handler)
 
     async def main() -> None:
         asyncio.get_running_loop().call_soon(int, "x")
@@ -466,10 +465,12 @@ def log_of_the_default_handler(run: Run) -> Any:
             await asyncio.sleep(0)
         gc.collect()
 
-    try:
-        run(main())
-    finally:
-        logger.removeHandler(handler)
+    with no_collector():
+        logger.addHandler(handler)
+        try:
+            run(main())
+        finally:
+            logger.removeHandler(handler)
     return plain(stream.getvalue())
 
 

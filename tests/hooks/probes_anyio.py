@@ -73,17 +73,19 @@ async def tracebacks_of_groups() -> Any:
 @probe
 async def tasks_and_names() -> Any:
     seen: list[Any] = []
+    end = anyio.Event()
 
     async def child(*, task_status: Any = anyio.TASK_STATUS_IGNORED) -> None:
         task_status.started(7)
         seen.append(plain(anyio.get_current_task().name or ""))
-        await anyio.sleep(0.001)
+        await end.wait()
 
     async with anyio.create_task_group() as tasks:
         seen.append(await tasks.start(child))
         tasks.start_soon(child, name="named")
         await anyio.lowlevel.checkpoint()
         seen.append(sorted(plain(task.name or "") for task in anyio.get_running_tasks()))
+        end.set()
     return seen
 
 

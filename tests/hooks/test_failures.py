@@ -159,7 +159,7 @@ def test_failing_tracker_does_not_reach_the_program(
     assert first > 0
 
 
-MOMENTS = ["task_ended", "scope_left", "lock_acquired", "lock_waited", "tick", "loop_closing"]
+MOMENTS = ["task_ended", "scope_left", "lock_waited", "lock_wait_ended", "tick", "loop_closing"]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
