@@ -471,7 +471,8 @@ def log_of_the_default_handler(run: Run) -> Any:
             run(main())
         finally:
             logger.removeHandler(handler)
-    return plain(stream.getvalue())
+    lines = plain(stream.getvalue()).splitlines()
+    return [line for line in lines if not line.startswith("Executing ")]  # slow on a busy machine
 
 
 @probe
