@@ -161,6 +161,10 @@ class OfficialJson:
     def close(self) -> None:
         """Empty the pools of connections."""
         for client in self._clients.values():
+            # Emptying the manager of urllib3 2.8 leaves idle sockets to the collector, which warns.
+            manager = getattr(client._transport, "_pool", None)
+            for pool in list(getattr(getattr(manager, "pools", None), "_container", {}).values()):
+                pool.close()
             client._transport.close()
 
 
