@@ -5,14 +5,14 @@ Imported only by OpenTelemetry's own start-up, so its package is there.
 
 import os
 from collections.abc import Collection
+from importlib import import_module
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import (  # type: ignore[import-not-found,unused-ignore]
-    BaseInstrumentor,
-)
+# Not among our dependencies, and untyped in some versions.
+_Base: Any = import_module("opentelemetry.instrumentation.instrumentor").BaseInstrumentor
 
 
-class AsyncscopeInstrumentor(BaseInstrumentor):  # type: ignore[misc,unused-ignore]
+class AsyncscopeInstrumentor(_Base):  # type: ignore[misc]  # see above
     """Switches asyncscope on; `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=asyncscope` leaves it off.
 
     Spans go to the program's own tracer provider, which `opentelemetry-instrument` sets up,

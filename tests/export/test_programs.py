@@ -59,7 +59,7 @@ def test_group_of_tasks_below_a_timeout(tmp_path: Path) -> None:
         asyncio.run(main())
         """,
     )
-    scopes = ("asyncio.timeout", [("asyncio.TaskGroup", [])])
+    scopes: Any = ("asyncio.timeout", [("asyncio.TaskGroup", [])])
     assert received.tree() == [("main", [scopes, *[("fetch", [])] * 3])]
     found = attributes(received, "main")
     assert found["asyncscope.task.outcome"] == "returned"
