@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
+import inspect
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import anyio
@@ -62,17 +63,24 @@ SEEN_ON_UVLOOP = pytest.mark.xfail(
 )
 
 
+def marks(probe: Callable[..., Any]) -> list[pytest.MarkDecorator]:
+    """Return `slow` for a probe that runs the collector, which is slow in a big process."""
+    return [pytest.mark.slow] if "collect" in inspect.getsource(probe) else []
+
+
 def cases() -> list[Any]:
-    return [
-        pytest.param(
-            name,
-            backend,
-            id=f"{name}-{backend}",
-            marks=[SEEN_ON_UVLOOP] if (name, backend) == ("factory_that_fails", "uvloop") else [],
-        )
-        for name in PROBES
-        for backend in BACKENDS
-    ]
+    found = []
+    for name, probe in PROBES.items():
+        for backend in BACKENDS:
+            own = marks(probe)
+            if (name, backend) == ("factory_that_fails", "uvloop"):
+                own.append(SEEN_ON_UVLOOP)
+            found.append(pytest.param(name, backend, id=f"{name}-{backend}", marks=own))
+    return found
+
+
+def names(probes: Mapping[str, Callable[..., Any]]) -> list[Any]:
+    return [pytest.param(name, id=name, marks=marks(probe)) for name, probe in probes.items()]
 
 
 @pytest.mark.parametrize(("name", "backend"), cases())
@@ -89,7 +97,7 @@ def test_program_sees_the_same(install: Install, name: str, backend: str) -> Non
     assert agent.moments._failed == set()
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", names(PROBES))
 def test_program_sees_the_same_afterwards(install: Install, name: str) -> None:
     def come_and_go() -> None:
         install()
@@ -104,7 +112,7 @@ def test_program_sees_the_same_afterwards(install: Install, name: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"debug": True}, {"use_uvloop": True}], ids=str)
-@pytest.mark.parametrize("name", probes_anyio.PROBES)
+@pytest.mark.parametrize("name", names(probes_anyio.PROBES))
 def test_program_sees_the_same_of_anyio(
     install: Install, name: str, options: dict[str, Any]
 ) -> None:
