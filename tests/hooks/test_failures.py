@@ -143,7 +143,7 @@ def test_failing_tracker_does_not_reach_the_program(
     monkeypatch.setattr(holder, method, broken)
     agent = install()
     assert asyncio.run(everything()) == expected
-    lines = capsys.readouterr().err.splitlines()
+    lines = [line for line in capsys.readouterr().err.splitlines() if "hook-unverified" not in line]
     if not calls:
         pytest.skip("not used by this version of Python")
     assert lines

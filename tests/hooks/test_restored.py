@@ -39,7 +39,8 @@ def test_functions_keep_their_identity_and_get_their_code_back(install: Install)
 def test_every_hook_is_in_place(install: Install) -> None:
     agent = install()
     off = [(hook.target, hook.detail) for hook in agent.patches.states if hook.state == "off"]
-    assert off == []
+    late = [("asyncio.Task", "installed after uvloop or in a loop")]
+    assert off == (late if sys.version_info < (3, 12) else [])
     names = {hook.name for hook in agent.patches.states}
     assert {"tasks", "scopes", "locks", "generators", "loops", "gather", "shield"} <= names
     assert {"anyio scopes", "anyio locks", "uvloop", "cancellation origins"} <= names
