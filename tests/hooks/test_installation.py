@@ -192,7 +192,8 @@ for prepare in (gc.collect, agent.install):
 for key in found[0]:
     if found[0][key] != found[1][key]:
         print(*key, found[0][key], found[1][key], sep="\\n")
-print("uvloop" in sys.modules, [h["target"] for h in agent.status()["hooks"] if h["state"] == "off"])
+off = [hook["target"] for hook in agent.status()["hooks"] if hook["state"] == "off"]
+print("uvloop" in sys.modules, off)
 """
 
 
