@@ -44,31 +44,49 @@ class Settings:
         8, "ASYNCSCOPE_STACK_DEPTH", "frames kept of each place", at_least=1, at_most=64
     )
     block_ms: int = _setting(
-        250, "ASYNCSCOPE_BLOCK_MS", "a turn of the loop this long is a finding", at_least=20
+        250,
+        "ASYNCSCOPE_BLOCK_MS",
+        "a turn of the loop this long is a finding",
+        at_least=20,
+        at_most=1_000_000,
     )
     stall_s: float = _setting(
         0.0,
         "ASYNCSCOPE_STALL_S",
         "print all waiting tasks when one waits this long; 0 is off",
         at_least=0,
+        at_most=1_000_000,
     )
     lock_wait_ms: int = _setting(
-        1000, "ASYNCSCOPE_LOCK_WAIT_MS", "a wait for a lock this long is contention", at_least=1
+        1000,
+        "ASYNCSCOPE_LOCK_WAIT_MS",
+        "a wait for a lock this long is contention",
+        at_least=1,
+        at_most=1_000_000,
     )
     cancel_grace_ms: int = _setting(
-        1000, "ASYNCSCOPE_CANCEL_GRACE_MS", "a cancellation may take this long", at_least=1
+        1000,
+        "ASYNCSCOPE_CANCEL_GRACE_MS",
+        "a cancellation may take this long",
+        at_least=1,
+        at_most=1_000_000,
     )
     span_budget: int = _setting(
-        1000, "ASYNCSCOPE_SPAN_BUDGET", "spans exported a second", at_least=1
+        1000, "ASYNCSCOPE_SPAN_BUDGET", "spans exported a second", at_least=1, at_most=1_000_000
     )
     long_open_s: float = _setting(
         60.0,
         "ASYNCSCOPE_LONG_OPEN_S",
         "work open this long is announced to the backend; 0 is off",
         at_least=0,
+        at_most=1_000_000,
     )
     memory_mb: int = _setting(
-        64, "ASYNCSCOPE_MEMORY_MB", "bound of what is kept of finished work", at_least=1
+        64,
+        "ASYNCSCOPE_MEMORY_MB",
+        "bound of what is kept of finished work",
+        at_least=1,
+        at_most=1_000_000,
     )
     stats_file: str = _setting(
         "", "ASYNCSCOPE_STATS_FILE", "path of a small JSON with counters, written at exit"

@@ -5,12 +5,15 @@ import datetime
 import json
 import os
 import sys
+from importlib import import_module
 from typing import Any, Final
 
 from autoinstrument.records import Finding, Place
 
 VERSION: Final = 1
-_getpid = os.getpid  # bound before a program replaces it
+
+# of the compiled module: a program may have replaced `os.getpid` before this is imported
+_getpid = import_module(os.name).getpid
 
 
 def timestamp(seconds: float) -> str:
@@ -68,7 +71,7 @@ def write(path: str, document: dict[str, Any]) -> str:
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(document, stream, indent=1, ensure_ascii=False)
+            json.dump(document, stream, indent=1, ensure_ascii=True)
         os.replace(temporary, path)
     except OSError as exc:
         with contextlib.suppress(OSError):

@@ -122,6 +122,10 @@ def _replace_task_class(patches: Patches, observer: CancelObserver) -> None:
     if compiled.__module__ != "_asyncio":
         patches.off("cancellation origins", "asyncio.Task", "replaced by another tool")
         return
+    if "uvloop" in sys.modules or asyncio._get_running_loop() is not None:
+        # tasks of the compiled class exist or will: two classes would break isinstance()
+        patches.off("cancellation origins", "asyncio.Task", "installed after uvloop or in a loop")
+        return
     cancel = compiled.cancel
 
     class Task(compiled):  # type: ignore[misc] # the base is the compiled class

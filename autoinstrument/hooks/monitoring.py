@@ -15,6 +15,8 @@ from autoinstrument import env
 _CANDIDATES: Final = (4, 3, 5)  # 0 is the debugger's, 1 coverage's, 2 a profiler's
 _NAME: Final = "asyncscope"
 _state: dict[str, int] = {}
+_watched: list[CodeType] = []  # code objects with events of ours
+_callbacks: list[int] = []
 _monitoring: Any = getattr(sys, "monitoring", None)
 DISABLE: Final[Any] = getattr(_monitoring, "DISABLE", None)
 
@@ -41,14 +43,13 @@ def observe_calls(called: Callable[[CodeType, int, Any, Any], Any]) -> bool:
     if number is None:
         return False
     events = _monitoring.events
-    _monitoring.register_callback(number, events.CALL, called)
+    _register(number, events.CALL, called)
     return True
 
 
 def watch_calls(code: CodeType) -> None:
     """Ask for the calls made by one code object."""
-    number = tool()
-    if number is not None:
+    if "tool" in _state:
         _local(code, _monitoring.events.CALL)
 
 
@@ -62,17 +63,22 @@ def observe_ends(
     if number is None:
         return False
     events = _monitoring.events
-    _monitoring.register_callback(number, events.PY_RETURN, returned)
-    _monitoring.register_callback(number, events.PY_UNWIND, unwound)
-    _monitoring.register_callback(number, events.PY_THROW, thrown)
+    _register(number, events.PY_RETURN, returned)
+    _register(number, events.PY_UNWIND, unwound)
+    _register(number, events.PY_THROW, thrown)
     _enable(events.PY_UNWIND | events.PY_THROW)
     return True
 
 
 def watch_return(code: CodeType) -> None:
     """Ask for the returns of one code object; once is enough."""
-    if tool() is not None:
+    if "tool" in _state:
         _local(code, _monitoring.events.PY_RETURN)
+
+
+def _register(number: int, event: int, callback: Callable[..., Any]) -> None:
+    _monitoring.register_callback(number, event, callback)
+    _callbacks.append(event)
 
 
 def _enable(events: int) -> None:
@@ -85,10 +91,19 @@ def _local(code: CodeType, event: int) -> None:
     events = _monitoring.get_local_events(number, code)
     if not events & event:
         _monitoring.set_local_events(number, code, events | event)
+        _watched.append(code)
 
 
 def release() -> None:
-    """Give the tool back; every event of ours ends."""
+    """Give the tool back as it was: no events, no callbacks, for whoever takes it next."""
     number = _state.pop("tool", None)
-    if number is not None:
-        _monitoring.free_tool_id(number)
+    if number is None:
+        return
+    _monitoring.set_events(number, 0)
+    for code in _watched:
+        _monitoring.set_local_events(number, code, 0)
+    _watched.clear()
+    for event in _callbacks:
+        _monitoring.register_callback(number, event, None)
+    _callbacks.clear()
+    _monitoring.free_tool_id(number)

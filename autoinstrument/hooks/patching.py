@@ -12,6 +12,7 @@ from typing import Any
 
 import wrapt
 
+from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit, WeaveError, weave
 
 _MISSING: Any = object()
@@ -35,7 +36,7 @@ class Patches:
         self.states: list[HookState] = []
         self._undo: list[Callable[[], None]] = []
         self._say = say
-        self._closed = False
+        self.closed = False
         self._waiting: dict[str, Callable[[ModuleType], None]] = {}
 
     def weave(self, name: str, holder: Any, attribute: str, port: object, *edits: Edit) -> bool:
@@ -55,6 +56,8 @@ class Patches:
             return False
         woven = function.__code__
         self._undo.append(lambda: _restore(function, woven, original))
+        if isinstance(port, Port):
+            self._undo.append(port.close)
         self._note(name, target, "woven", "")
         return True
 
@@ -87,7 +90,7 @@ class Patches:
         """Install hooks when a library is imported, now or later; never fail its import."""
 
         def imported(loaded: ModuleType) -> None:
-            if self._closed or self._waiting.pop(module, None) is None:
+            if self.closed or self._waiting.pop(module, None) is None:
                 return
             try:
                 install(loaded)
@@ -118,7 +121,7 @@ class Patches:
 
     def undo(self) -> None:
         """Restore everything that is still ours, last patch first."""
-        self._closed = True
+        self.closed = True
         while self._undo:
             self._undo.pop()()
         self.states.clear()

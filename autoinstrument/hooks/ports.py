@@ -16,6 +16,12 @@ class Port:
         """Keep who is told about a failure of ours."""
         self._say_failed = failed
 
+    def close(self) -> None:
+        """Observe nothing any more; for functions that stay in another tool's chain."""
+        for name in dir(type(self)):
+            if not name.startswith("_") and name not in {"close", "failed", "part"}:
+                setattr(self, name, _nothing)
+
     def failed(self, observation: str, exc: BaseException) -> None:
         """Switch an observation off after an error of ours, with one warning."""
         setattr(self, observation, _nothing)

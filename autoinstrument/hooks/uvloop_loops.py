@@ -22,24 +22,9 @@ def install(
     generators, loop_port = ports
     holder: Any = module.Loop
     base: Any = holder.__mro__[1]
-    create, close = base.create_task, base.close
+    close = base.close
     first, final = base._asyncgen_firstiter_hook, base._asyncgen_finalizer_hook
     error, shutdown = base.call_exception_handler, base.shutdown_asyncgens
-
-    def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:
-        task = create(self, coro, **kwargs)
-        try:
-            if getattr(task, "_source_traceback", None):
-                del task._source_traceback[-1]
-            record = loops.loop_of(self)
-            if record is not None and not record.thread_id:
-                loops.loop_started(self)
-            tasks.task_created(task, coro, sys._getframe(1))
-        except TypeError:
-            pass  # a task factory may return objects without weak references
-        except Exception as exc:
-            loop_port.failed("create_task", exc)
-        return task
 
     def _asyncgen_firstiter_hook(self: Any, agen: Any) -> None:
         generators.first_iteration(agen)
@@ -61,6 +46,7 @@ def install(
         loop_port.closing(self)
         close(self)
 
+    create_task = _creator(patches, base.create_task, tasks, loops, loop_port)
     close_loop.__name__ = "close"
     for function in (
         create_task,
@@ -73,3 +59,29 @@ def install(
         function.__qualname__ = f"Loop.{function.__name__}"
         function.__module__ = base.__module__
         patches.set("uvloop", holder, function.__name__, function)
+
+
+def _creator(
+    patches: Patches, create: Any, tasks: TaskTracker, loops: LoopTracker, loop_port: LoopPort
+) -> Any:
+    """Return the `create_task` that delegates to the compiled one and records the task."""
+
+    def create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
+        task = create(self, *args, **kwargs)
+        if patches.closed:
+            return task
+        coro = args[0] if args else kwargs.get("coro")
+        try:
+            if getattr(task, "_source_traceback", None):
+                del task._source_traceback[-1]
+            record = loops.loop_of(self)
+            if record is not None and not record.thread_id:
+                loops.loop_started(self)
+            tasks.task_created(task, coro, sys._getframe(1))
+        except TypeError:
+            pass  # a task factory may return objects without weak references
+        except Exception as exc:
+            loop_port.failed("create_task", exc)
+        return task
+
+    return create_task

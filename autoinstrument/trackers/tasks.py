@@ -64,43 +64,39 @@ class TaskTracker:
         """
         if self.hidden and id(getattr(task, "_loop", None)) in self.hidden:
             return TaskRecord(task)  # of a debugger's own loop: nobody follows it
-        record = TaskRecord(task, self._gone)
-        self.created += 1
-        key = id(task)
-        code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
-        record.key = key
-        record.serial = self.created
-        record.code = code
-        record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
-        record.created_ns = monotonic_ns()
+        record = self.live.get(id(task))
+        if record is None or record() is not task:  # else an eager task's first step was seen
+            record = self._begin(task, coro)
         record.stack = capture(frame, self.stack_depth)
         if self._handed:
             record.stack = self._handed.pop(id(coro), record.stack)
-        record.thread_id = 0
-        record.loop_id = id(getattr(task, "_loop", None))
-        record.creator = 0
-        record.ended_ns = 0
-        record.end_is_exact = False
-        record.outcome = ""
-        record.error_type = ""
-        record.raised_at = ()
-        record.cancels = None
-        record.scopes = None
-        record.wait = None
-        record.hops = 0
-        record.trace = None
-        record.last_name = name_of(task, record.serial)
         creator = self.current()
-        if creator is not None:
+        if creator is not None and creator is not record:
             record.creator = creator.serial
-        early = self.live.get(key)
-        if early is not None and early() is task:
-            return early  # an eager task's first step was seen before its creation
         if self.program_span is not None:
             record.trace = self.program_span()
-        self.live[key] = record
-        if code is not None and self.root_seen is not None:
-            self.root_seen(code, coro)
+        if record.code is not None and self.root_seen is not None:
+            self.root_seen(record.code, coro)
+        return record
+
+    def _begin(self, task: Any, coro: Any) -> TaskRecord:
+        """Make the record of a task, with what the task itself tells."""
+        record = TaskRecord(task, self._gone)
+        self.created += 1
+        record.key = id(task)
+        record.serial = self.created
+        record.code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
+        record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
+        record.created_ns = monotonic_ns()
+        record.stack = ()
+        record.loop_id = id(getattr(task, "_loop", None))
+        record.thread_id = record.creator = record.ended_ns = record.hops = 0
+        record.end_is_exact = False
+        record.outcome = record.error_type = ""
+        record.raised_at = ()
+        record.cancels = record.scopes = record.wait = record.trace = None
+        record.last_name = name_of(task, record.serial)
+        self.live[record.key] = record
         return record
 
     def handed_over(self, coro: Any, frame: FrameType | None) -> None:
@@ -138,23 +134,7 @@ class TaskTracker:
         if self.hidden and id(getattr(task, "_loop", None)) in self.hidden:
             raise TypeError("a task of a debugger's own loop")
         coro = task.get_coro() if hasattr(task, "get_coro") else None
-        record = TaskRecord(task, self._gone)
-        self.created += 1
-        record.key = id(task)
-        record.serial = self.created
-        record.code = getattr(coro, "cr_code", None)
-        record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
-        record.created_ns = monotonic_ns()
-        record.stack = ()
-        record.loop_id = id(getattr(task, "_loop", None))
-        record.thread_id = record.creator = record.ended_ns = record.hops = 0
-        record.end_is_exact = False
-        record.outcome = record.error_type = ""
-        record.raised_at = ()
-        record.cancels = record.scopes = record.wait = record.trace = None
-        record.last_name = name_of(task, record.serial)
-        self.live[record.key] = record
-        return record
+        return self._begin(task, coro)
 
     def root_ended(self, code: CodeType, outcome: str, error: BaseException | None = None) -> None:
         """Record the exact end of the running task, when it is its root coroutine that ends."""
