@@ -77,7 +77,7 @@ def scope_text(record: ScopeRecord) -> str:
     names = [code.co_name for code, _ in record.stack[:3]]
     qualnames = [code.co_qualname for code, _ in record.stack[:2]]
     if record.kind == "anyio.CancelScope":
-        if "fail_after" in names:
+        if "fail_after" in names or "fail_at" in names:
             return "anyio.fail_after() deadline"
         if "TaskGroup.__aenter__" in qualnames:
             return "anyio task group"

@@ -86,7 +86,7 @@ class TaskTracker:
         record.key = id(task)
         record.serial = self.created
         record.code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
-        record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
+        record.qualname = _qualname(coro)
         record.created_ns = monotonic_ns()
         record.stack = ()
         record.loop_id = id(getattr(task, "_loop", None))
@@ -270,6 +270,16 @@ class TaskTracker:
             "failed": self.failed,
             "thread_hops": self.hops,
         }
+
+
+def _qualname(coro: Any) -> str:
+    """Return what a task runs; anyio 4.14 and newer run it in a coroutine of their own."""
+    name = getattr(coro, "__qualname__", None) or type(coro).__name__
+    if name == "TaskHandle._run_coro" and coro.cr_frame is not None:
+        handle = coro.cr_frame.f_locals.get("self")
+        inner = getattr(handle, "_coro", None)
+        name = getattr(inner, "__qualname__", name)
+    return str(name)
 
 
 def outcome_of(task: Any) -> tuple[str, BaseException | None]:

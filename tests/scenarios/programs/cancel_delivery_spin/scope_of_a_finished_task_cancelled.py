@@ -1,5 +1,5 @@
 """A subscription is opened by a task that is over; cancelling it keeps the loop busy for ever."""
-# requires: anyio
+# requires: anyio<4.14
 # mention: subscribe
 import asyncio
 import time
