@@ -1,6 +1,7 @@
 """Kinds switched on and off, findings silenced, and exit status 3, in real programs."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,8 +123,13 @@ ENDINGS = {
 }
 
 
+UNSEEN_BEFORE_3_12 = {"raise SystemExit(2)", "exit(2)", "sys.exit() swallowed"}
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_fail_on_changes_status_0_alone(tmp_path: Path, ending: str) -> None:
+    if sys.version_info < (3, 12) and ending in UNSEEN_BEFORE_3_12:
+        pytest.xfail("only sys.exit() is seen; see docs/transparency.md")
     code, plain, expected = ENDINGS[ending]
     settings = {"ASYNCSCOPE_FAIL_ON": "any"}
     if ending == "os._exit(4)":
