@@ -67,6 +67,11 @@ class Agent:
         self.watch = Watch(self.world, self.moments.failed)
         if settings.break_on:
             self._stop_at_findings()
+        if settings.dump_signal:
+            from autoinstrument.stall import print_on_signal
+
+            problem = print_on_signal(self.world, settings.dump_signal, say)
+            self._problems += [problem] if problem else []
         if settings.stall_s:
             from autoinstrument.stall import StallWatch
 

@@ -1,5 +1,6 @@
 """Tell about a stall: no task of the process has moved for `ASYNCSCOPE_STALL_S` seconds."""
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -37,10 +38,33 @@ class StallWatch:
                 self._say(line)
 
 
+def print_on_signal(world: World, name: str, say: Callable[[str], None]) -> str:
+    """Print all waiting tasks whenever a signal comes; return "" or why that cannot be.
+
+    Only for a signal that the program leaves at its default, and only when asked for.
+    """
+    number = getattr(signal, name.strip().upper(), None)
+    if not isinstance(number, signal.Signals):
+        return f"ASYNCSCOPE_DUMP_SIGNAL={name!r} is no signal of this system; it is ignored"
+
+    def dump(number: int, frame: object) -> None:
+        for line in describe(world, 0.0):
+            say(line)
+
+    try:
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            return f"ASYNCSCOPE_DUMP_SIGNAL={name!r} is used by the program; it is ignored"
+        signal.signal(number, dump)
+    except (ValueError, OSError) as exc:
+        return f"ASYNCSCOPE_DUMP_SIGNAL={name!r} cannot be caught ({exc}); it is ignored"
+    return ""
+
+
 def describe(world: World, seconds: float) -> list[str]:
     """Return lines that say where each task is parked and what it waits for."""
     pending = world.tasks.pending()
-    lines = [f"no task has moved for {seconds:.1f} s; {len(pending)} tasks wait:"]
+    since = f"no task has moved for {seconds:.1f} s; " if seconds else ""
+    lines = [f"{since}{len(pending)} tasks wait:"]
     lines += [f"  {_line(record)}" for record in pending[:_MOST_SHOWN]]
     if len(pending) > _MOST_SHOWN:
         lines.append(f"  ... and {len(pending) - _MOST_SHOWN} more")

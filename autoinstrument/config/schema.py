@@ -57,6 +57,11 @@ class Settings:
         at_least=0,
         at_most=1_000_000,
     )
+    dump_signal: str = _setting(
+        "",
+        "ASYNCSCOPE_DUMP_SIGNAL",
+        "name of a signal, such as SIGUSR1, at which all waiting tasks are printed",
+    )
     lock_wait_ms: int = _setting(
         1000,
         "ASYNCSCOPE_LOCK_WAIT_MS",

@@ -44,7 +44,11 @@ class AnyioScopePort(Port):
         try:
             frame = sys._getframe(2)
             record = self._left(scope, frame)
-            if record is not None and record.expired_ns and frame.f_code.co_name in {"fail_after", "fail_at"}:
+            if (
+                record is not None
+                and record.expired_ns
+                and frame.f_code.co_name in {"fail_after", "fail_at"}
+            ):
                 task = self._tasks.current()
                 self._moments.fire("timeout_left", record, exc_type is not None, task)
         except Exception as exc:
