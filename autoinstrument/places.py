@@ -1,7 +1,6 @@
 """Turn recorded places into files and lines, and tell the user's code from libraries."""
 
 import os
-import sys
 import sysconfig
 from collections.abc import Iterable
 from functools import lru_cache
@@ -110,6 +109,7 @@ def has_user_frame(stack: RawStack) -> bool:
     return any(is_user_file(raw[0].co_filename) for raw in stack)
 
 
+_MOST_RAISING = 100
 _LOOP_CODES: dict[int, CodeType] = {}  # by identity: hashing a code object is dear
 
 
@@ -137,6 +137,12 @@ def capture(frame: FrameType | None, depth: int) -> RawStack:
     return tuple(found)
 
 
-def capture_caller(skip: int, depth: int) -> RawStack:
-    """Capture the stack of the caller's caller, `skip` frames further out."""
-    return capture(sys._getframe(skip + 1), depth)
+def traceback_places(error: BaseException) -> RawStack:
+    """Return the places of an exception's traceback, innermost first, at most 100 of them."""
+    found: list[RawPlace] = []
+    step = error.__traceback__
+    while step is not None and len(found) < _MOST_RAISING:
+        found.append((step.tb_frame.f_code, step.tb_lasti))
+        step = step.tb_next
+    found.reverse()
+    return tuple(found)

@@ -142,7 +142,6 @@ class ScopeRecord:
 
     __slots__ = (
         "cancel_origin",
-        "deadline_kind",
         "deliveries",
         "entered_ns",
         "expired_ns",
@@ -190,7 +189,6 @@ class ScopeRecord:
         self.victims: list[RawStack] | None = None
         self.generator: GeneratorRecord | None = None  # entered inside this generator's frame
         self.shield = False
-        self.deadline_kind = ""
 
     @property
     def owner_name(self) -> str:

@@ -1,11 +1,10 @@
 """What the two cancellation detectors share."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from autoinstrument import stacks
 from autoinstrument.places import is_user_file
-from autoinstrument.records import CancelOrigin, RawStack, TaskRecord
+from autoinstrument.records import CancelOrigin, RawStack
 
 _WAITS_BY_AGREEMENT = {
     "TaskGroup.__aexit__",
@@ -13,15 +12,6 @@ _WAITS_BY_AGREEMENT = {
     "gather",
     "_cancel_and_wait",
 }
-
-
-@dataclass(slots=True)
-class OpenCancel:
-    """A cancellation that was requested and has not ended its task yet."""
-
-    record: TaskRecord
-    origin: CancelOrigin
-    seen_at: list[RawStack] = field(default_factory=list)
 
 
 def cancelling_count(task: Any) -> int:

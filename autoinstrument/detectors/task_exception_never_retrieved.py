@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from autoinstrument.detectors._tools import at, created, frame_place, opening, related, shown
-from autoinstrument.places import is_user_file
-from autoinstrument.records import Finding, RawStack, TaskRecord
+from autoinstrument.places import is_user_file, traceback_places
+from autoinstrument.records import Finding, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "task_exception_never_retrieved"
@@ -36,7 +36,7 @@ def attach(world: World) -> None:
 def _report(world: World, record: TaskRecord, error: BaseException | None) -> None:
     if error is None or isinstance(error, SystemExit | KeyboardInterrupt):
         return  # these two leave the loop by themselves
-    raised_at = _traceback(error)
+    raised_at = traceback_places(error)
     raised = frame_place(raised_at)
     place = created(record)
     if place is not None and not is_user_file(place.file) and raised is not None:
@@ -58,13 +58,3 @@ def _report(world: World, record: TaskRecord, error: BaseException | None) -> No
     finding.related = related("raised", raised, record.name)
     finding.key = name
     world.report(finding)
-
-
-def _traceback(error: BaseException) -> RawStack:
-    found = []
-    step = error.__traceback__
-    while step is not None:
-        found.append((step.tb_frame.f_code, step.tb_lasti))
-        step = step.tb_next
-    found.reverse()
-    return tuple(found)

@@ -153,26 +153,3 @@ def _function(holder: Any, attribute: str) -> FunctionType | None:
 def _restore(function: FunctionType, woven: CodeType, original: CodeType) -> None:
     if function.__code__ is woven:
         function.__code__ = original
-
-
-def guarded(say_failed: Callable[[str, BaseException], None], part: str) -> Callable[..., Any]:
-    """Return a decorator that keeps the exceptions of an observation away from the program."""
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        def observe(*facts: Any) -> None:
-            try:
-                function(*facts)
-            except Exception as exc:
-                say_failed(part, exc)
-
-        return observe
-
-    return decorate
-
-
-def frame(depth: int) -> Any:
-    """Return a frame above the caller, or None near the bottom of the stack."""
-    try:
-        return sys._getframe(depth + 1)
-    except ValueError:
-        return None

@@ -8,7 +8,6 @@ from typing import Any
 
 from autoinstrument.places import capture
 from autoinstrument.records import CancelOrigin, ScopeRecord, TaskRecord
-from autoinstrument.stacks import ASYNC_GENERATOR
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker
 
@@ -177,8 +176,3 @@ def _unlist(record: ScopeRecord) -> None:
     owner = record.owner
     if owner is not None and owner.scopes and record in owner.scopes:
         owner.scopes.remove(record)
-
-
-def opened_inside_generator(record: ScopeRecord) -> bool:
-    """Whether the scope was entered in the frame of an asynchronous generator."""
-    return any(code.co_flags & ASYNC_GENERATOR for code, _ in record.stack)

@@ -1,6 +1,5 @@
 """Tasks: one record each, from creation to the end, and who cancelled it."""
 
-import sys
 from asyncio import current_task
 from collections import deque
 from time import monotonic_ns
@@ -8,14 +7,13 @@ from types import CodeType, FrameType
 from typing import Any
 
 from autoinstrument import stacks
-from autoinstrument.places import capture
+from autoinstrument.places import capture, traceback_places
 from autoinstrument.records import (
     CANCELLED,
     ENDED,
     FAILED,
     RETURNED,
     CancelOrigin,
-    RawPlace,
     RawStack,
     ScopeRecord,
     TaskRecord,
@@ -158,7 +156,7 @@ class TaskTracker:
         record.last_name = record.name
         if error is not None:
             record.error_type = type(error).__qualname__
-            record.raised_at = _raising_places(error)
+            record.raised_at = traceback_places(error)
         self.ended += 1
         self.failed += outcome == FAILED
         self.cancelled += outcome == CANCELLED
@@ -288,22 +286,3 @@ def outcome_of(task: Any) -> tuple[str, BaseException | None]:
         return CANCELLED, None
     error = getattr(task, "_exception", None)
     return (FAILED, error) if error is not None else (RETURNED, None)
-
-
-def _raising_places(error: BaseException) -> RawStack:
-    """Return the places of a traceback, innermost first."""
-    found: list[RawPlace] = []
-    step = error.__traceback__
-    while step is not None and len(found) < 100:
-        found.append((step.tb_frame.f_code, step.tb_lasti))
-        step = step.tb_next
-    found.reverse()
-    return tuple(found)
-
-
-def caller(skip: int) -> FrameType | None:
-    """Return a frame `skip` levels above the caller, or None."""
-    try:
-        return sys._getframe(skip + 1)
-    except ValueError:
-        return None
