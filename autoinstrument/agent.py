@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -79,6 +80,7 @@ class Agent:
         self._finished = False
         self._debug_asked = False
         self.outlet: Outlet | None = None
+        self._recorder: Any = None
 
     def _wrong_fail_on(self) -> str:
         names = [name.strip() for name in self.settings.fail_on.split(",")]
@@ -113,7 +115,9 @@ class Agent:
         world.loops.first_run = self._loop_runs
         self.outlet = Outlet.for_settings(self.settings, world, say, failed)
         if self.outlet is not None:
-            self.watch.drain = self.outlet.drain
+            self.watch.drains.append(self.outlet.drain)
+        if self.settings.record:
+            self.watch.drains.append(self._record)
         self._install_late((generators, loops))
         if self.settings.debugpy and os.environ.get("ASYNCSCOPE_DEBUGPY_WAIT", "") not in {"", "0"}:
             self._open_debug_port(at_loop=False)
@@ -208,10 +212,24 @@ class Agent:
         statistics = self.world.statistics()
         findings = self.findings.all()
         ended = _time()
-        notes = self.outlet.finish() if self.outlet is not None else []
-        notes += self._write_files(findings, statistics, ended)
+        notes: list[str] = []
+        if self.outlet is not None:
+            notes += self._attempt("export", self.outlet.finish) or ()
+        if self.settings.record:
+            self._attempt("recording", lambda: self._recorder_now().finish())
+        notes += (
+            self._attempt("report", lambda: self._write_files(findings, statistics, ended)) or ()
+        )
         self._print(findings, statistics, ended - self.started, notes)
         self._exit_status(findings)
+
+    def _attempt(self, part: str, step: Callable[[], Any]) -> Any:
+        """Take one step of the end; when it fails, the others follow all the same."""
+        try:
+            return step()
+        except Exception as exc:
+            self.moments.failed(part, exc)
+            return None
 
     def _write_files(self, findings: Any, statistics: Any, ended: float) -> list[str]:
         from autoinstrument.export import report
@@ -238,6 +256,18 @@ class Agent:
             if problem:
                 notes.append(f"the counters {problem}")
         return notes
+
+    def _record(self) -> None:
+        """Go on with the recording; called once a second in the agent's thread."""
+        self._recorder_now().drain()
+
+    def _recorder_now(self) -> Any:
+        if self._recorder is None:
+            from autoinstrument.export.recording import Recorder
+
+            path = self._own_path(self.settings.record)
+            self._recorder = Recorder(path, self.world, say, started=self.started)
+        return self._recorder
 
     def _own_path(self, path: str) -> str:
         """Return the path, with the pid in it for processes below the first one."""
@@ -289,6 +319,7 @@ class Agent:
         self.pid = _getpid()
         self.started = _time()
         self._finished = False
+        self._recorder = None
         self.findings.reset()
         if self.world.loops.running():
             self.watch.start()

@@ -11,6 +11,7 @@ COMMANDS = {
     "run": "instrument",
     "doctor": "doctor",
     "explain": "explain",
+    "recording": "recording",
     "baseline": "baseline",
     "version": "version",
 }

@@ -20,6 +20,9 @@ class Settings:
 
     quiet: bool = _setting(False, "ASYNCSCOPE_QUIET", "nothing on stderr")
     report: str = _setting("", "ASYNCSCOPE_REPORT", "path of the JSON report written at exit")
+    record: str = _setting(
+        "", "ASYNCSCOPE_RECORD", "path of a recording, written while the program runs"
+    )
     exporter: str = _setting(
         "auto",
         "ASYNCSCOPE_EXPORTER",

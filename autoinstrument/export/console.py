@@ -45,7 +45,7 @@ def summary(
             lines += [*_finding(number, finding, style), ""]
         if len(findings) > _MOST_SHOWN:
             lines += [f"  ... and {len(findings) - _MOST_SHOWN} more in the report.", ""]
-    lines += [f"asyncscope: {_plain(note)}" for note in notes or ()]
+    lines += [f"asyncscope: {plain(note)}" for note in notes or ()]
     if findings:
         kinds = findings[0].kind
         lines.append(
@@ -70,14 +70,14 @@ def _finding(number: int, finding: Finding, style: Style) -> list[str]:
     lines = [f"{colour}{number}. {possible}{finding.kind}{style.end}{times}"]
     lines += _source(finding.location, style)
     lines += textwrap.wrap(
-        _plain(finding.message), _WIDTH, initial_indent="   ", subsequent_indent="   "
+        plain(finding.message), _WIDTH, initial_indent="   ", subsequent_indent="   "
     )
     shown = {finding.location}
     for item in finding.related:
         if item.place in shown:
             continue
         shown.add(item.place)
-        task = f' (task "{_plain(item.task)}")' if item.task else ""
+        task = f' (task "{plain(item.task)}")' if item.task else ""
         lines.append(f"   {style.dim}{item.role}: {_where(item.place)}{task}{style.end}")
     lines += textwrap.wrap(
         f"What to do: {finding.remedy}", _WIDTH, initial_indent="   ", subsequent_indent="   "
@@ -86,22 +86,22 @@ def _finding(number: int, finding: Finding, style: Style) -> list[str]:
 
 
 def _where(place: Place) -> str:
-    return _plain(f"{place.file}:{place.line} in {place.function}")
+    return plain(f"{place.file}:{place.line} in {place.function}")
 
 
 def _source(place: Place | None, style: Style) -> list[str]:
     if place is None:
         return []
     lines = [
-        f"   {style.cyan}{_plain(place.file)}:{place.line}{style.end} in {_plain(place.function)}"
+        f"   {style.cyan}{plain(place.file)}:{place.line}{style.end} in {plain(place.function)}"
     ]
-    text = _plain(linecache.getline(place.file, place.line).strip())
+    text = plain(linecache.getline(place.file, place.line).strip())
     if text:
         lines.append(f"   {style.bold}>{style.end} {text}")
     return lines
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a text without what would steer the terminal: task names come from anywhere."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text

@@ -1,19 +1,15 @@
 """The JSON report, version 1, and the small file of counters."""
 
-import contextlib
 import datetime
 import json
-import os
 import sys
-from importlib import import_module
 from typing import Any, Final
 
+from autoinstrument.export import files
+from autoinstrument.export.arguments import redacted
 from autoinstrument.records import Finding, Place
 
 VERSION: Final = 1
-
-# of the compiled module: a program may have replaced `os.getpid` before this is imported
-_getpid = import_module(os.name).getpid
 
 
 def timestamp(seconds: float) -> str:
@@ -28,19 +24,24 @@ def report(
     """Return the report as a document; times are seconds since the epoch."""
     return {
         "version": VERSION,
-        "process": {
-            "pid": _getpid(),
-            "python": sys.version.split()[0],
-            "argv": list(getattr(sys, "argv", [])[:1]),
-            "started": timestamp(started),
-            "ended": timestamp(ended),
-        },
-        "findings": [_finding(finding) for finding in findings],
+        "process": {**process(started), "ended": timestamp(ended)},
+        "findings": [finding_document(finding) for finding in findings],
         "statistics": statistics,
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def process(started: float) -> dict[str, Any]:
+    """Return what is said about this process; secrets in its arguments are left out."""
+    return {
+        "pid": files.getpid(),
+        "python": sys.version.split()[0],
+        "argv": redacted(list(getattr(sys, "argv", []))),
+        "started": timestamp(started),
+    }
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """Return one finding as it stands in reports and recordings."""
     return {
         "kind": finding.kind,
         "message": finding.message,
@@ -50,15 +51,17 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "count": finding.count,
         "first_seen": timestamp(finding.first_seen),
         "task": finding.task,
-        "location": _place(finding.location) if finding.location is not None else None,
+        "location": place_document(finding.location) if finding.location is not None else None,
         "related": [
-            {"role": item.role, **_place(item.place), "task": item.task} for item in finding.related
+            {"role": item.role, **place_document(item.place), "task": item.task}
+            for item in finding.related
         ],
-        "stack": [_place(place) for place in finding.stack],
+        "stack": [place_document(place) for place in finding.stack],
     }
 
 
-def _place(place: Place) -> dict[str, Any]:
+def place_document(place: Place) -> dict[str, Any]:
+    """Return a line of source."""
     return {"file": place.file, "line": place.line, "function": place.function}
 
 
@@ -67,14 +70,8 @@ def write(path: str, document: dict[str, Any]) -> str:
 
     The file appears whole or not at all.
     """
-    temporary = f"{path}.{_getpid()}.tmp"
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(document, stream, indent=1, ensure_ascii=True)
-        os.replace(temporary, path)
-    except OSError as exc:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        return f"{path!r} cannot be written ({exc.strerror or exc})"
+        files.replace(path, json.dumps(document, indent=1, ensure_ascii=True).encode("ascii"))
+    except (OSError, ValueError) as exc:
+        return f"{path!r} cannot be written ({getattr(exc, 'strerror', None) or exc})"
     return ""

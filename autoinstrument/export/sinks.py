@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from autoinstrument.export import otlp
+from autoinstrument.export import files, otlp
 from autoinstrument.export.batch import ExportSettings
 from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.metrics import metrics_of, program_logger_provider
@@ -146,7 +146,7 @@ class FileSink:
     """OTLP JSON lines: spans in the file named, log records and metrics in files beside it.
 
     One signal for each file, because that is what the Collector's receiver and Jaeger's upload
-    read. Lines are appended, so that processes may share a file.
+    read. Lines are appended, so that processes may share a file; it is its owner's alone.
     """
 
     name = "file"
@@ -162,6 +162,7 @@ class FileSink:
         self._envelope = otlp.Envelope(resource)
         self._say = say
         self._written = 0
+        self._torn: set[str] = set()  # a line may have been written in part
         self._counts = {"exported": 0, "dropped.file": 0, "failed": 0}
 
     def start(self) -> None:
@@ -177,13 +178,15 @@ class FileSink:
                 self._tell_once("dropped.file", f"{self._paths['traces']} is full (1 GiB)")
                 self._counts["dropped.file"] += items
                 continue
+            path = self._paths[signal]
             try:
-                with open(self._paths[signal], "ab") as file:
-                    file.write(body + b"\n")
+                files.append(path, body + b"\n", after_torn=path in self._torn)
             except OSError as exc:
-                self._tell_once("failed", f"cannot write {self._paths[signal]}: {exc.strerror}")
+                self._torn.add(path)
+                self._tell_once("failed", f"cannot write {path}: {exc.strerror}")
                 self._counts["failed"] += items
                 continue
+            self._torn.discard(path)
             self._written += len(body) + 1
             self._counts["exported"] += items
 

@@ -29,7 +29,8 @@ def finding() -> Finding:
     )
 
 
-def test_document_is_complete() -> None:
+def test_document_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--password=hunter2", "serve"])
     statistics = {"tasks": {"created": 5}}
     document = report([finding()], statistics, 0.0, 1.25)
     assert document == {
@@ -37,7 +38,7 @@ def test_document_is_complete() -> None:
         "process": {
             "pid": os.getpid(),
             "python": sys.version.split()[0],
-            "argv": sys.argv[:1],
+            "argv": ["app.py", "--password=[redacted]", "serve"],
             "started": "1970-01-01T00:00:00.000Z",
             "ended": "1970-01-01T00:00:01.250Z",
         },
