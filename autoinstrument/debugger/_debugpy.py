@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _lock: Final = threading.RLock()
 _PORT_TRIES: Final = 5
 _POLL_S: Final = 0.005
+_ADAPTER_SITE: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "adapter_site")
 _started: set[int] = set()
 
 
@@ -135,14 +136,24 @@ def _free_port(host: str) -> int:
 def _configure(api: Any, config: DebugpyConfig) -> None:
     options: dict[str, Any] = {
         "subProcess": config.debug_children,
-        # The adapter is a Python process: it must not start the agent, or a debugger, itself.
-        "pythonEnv": {k: v for k, v in os.environ.items() if not k.startswith("ASYNCSCOPE_")},
+        "pythonEnv": _adapter_environment(repaired=config.repair_pydevd),
     }
     if config.adapter_python:
         options["python"] = config.adapter_python
     if config.log_dir and not api.ensure_logging.ensured:
         api.log_to(config.log_dir)
     api.configure(options)
+
+
+def _adapter_environment(*, repaired: bool) -> dict[str, str]:
+    # The adapter is a Python process: it must not start the agent, or a debugger, itself.
+    found = {k: v for k, v in os.environ.items() if not k.startswith("ASYNCSCOPE_")}
+    if repaired:
+        others = found.get("PYTHONPATH")
+        found["PYTHONPATH"] = os.pathsep.join(
+            [_ADAPTER_SITE, others] if others else [_ADAPTER_SITE]
+        )
+    return found
 
 
 def _start_error(exc: Exception, host: str, port: int) -> ServerStartFailed:

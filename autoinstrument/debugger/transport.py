@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _READ_BYTES: Final = 256 * 1024
 _CLOSE_TIMEOUT_S: Final = 2.0
+# debugpy's adapter goes deaf for good if somebody connects while it still cleans up after a client
+# that has left (see `adapter_site/sitecustomize.py`; adapters that we start are repaired). How long
+# that takes cannot be asked; 0.02 s after a good-bye and 0.2 s after a loss on an idle machine.
+_AFTER_GOODBYE_S: Final = 0.1
+_AFTER_LOSS_S: Final = 1.0
+_not_before: Final[dict[tuple[str, int], float]] = {}
 # Without it each answer may wait 40 ms for an acknowledgement (see `pydevd_fixes.py`).
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
@@ -102,11 +109,18 @@ class Transport:
     Attributes:
         on_event: Called with every event before the subscribers get it; must not raise.
         lost: Why the connection ended, `None` while it lasts.
+        address: Of the adapter; `None` if pydevd itself is the peer.
         subscriptions: The queues that get events.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        address: tuple[str, int] | None = None,
+    ) -> None:
         """Begin to read at once; the running loop owns this object."""
+        self.address = address
         self.on_event: Callable[[Event], None] | None = None
         self.lost: str | None = None
         self.subscriptions: list[Subscription] = []
@@ -210,6 +224,7 @@ class Transport:
         if self.lost is not None:
             return
         self.lost = reason
+        self._note_the_end()
         self._dap.end_of_stream()
         for waiting in self._waiting.values():
             if not waiting.done():
@@ -218,6 +233,16 @@ class Transport:
             subscription.wake()
         if self.on_event is not None:
             self.on_event(Event("connectionLost", {"reason": reason}))
+
+    def _note_the_end(self) -> None:
+        """Remember when the adapter can be connected to again."""
+        pause = {Phase.LEAVING: _AFTER_GOODBYE_S, Phase.READY: _AFTER_LOSS_S}.get(self.phase)
+        if self.address is None or pause is None:
+            return
+        now = time.monotonic()
+        for address in [a for a, until in _not_before.items() if until < now]:
+            del _not_before[address]
+        _not_before[self.address] = now + pause
 
     def _set_option(self, option: int | None) -> None:
         if option is not None and self._socket is not None:
@@ -231,6 +256,8 @@ async def open_transport(host: str, port: int, timeout_s: float) -> Transport:
     Raises:
         ConnectFailed: nobody answers there in time.
     """
+    address = (host, port)
+    await asyncio.sleep(max(0.0, _not_before.get(address, 0.0) - time.monotonic()))
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, port)
@@ -238,4 +265,4 @@ async def open_transport(host: str, port: int, timeout_s: float) -> Transport:
         raise ConnectFailed(f"no connection to {host}:{port} within {timeout_s} s") from exc
     except OSError as exc:
         raise ConnectFailed(f"nothing listens on {host}:{port}: {exc}") from exc
-    return Transport(reader, writer)
+    return Transport(reader, writer, address)

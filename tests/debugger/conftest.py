@@ -126,8 +126,15 @@ def child_environment(**extra: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"} | extra
 
 
-def start_debuggee(path: Path, program: str) -> Debuggee:
-    path.write_text(LISTEN + program)
+OWN_SERVER = """
+from autoinstrument.debugger.server import DebugpyServer
+host, port = DebugpyServer().start()
+print("PORT", port, flush=True)
+"""
+
+
+def start_debuggee(path: Path, program: str, listen: str = LISTEN) -> Debuggee:
+    path.write_text(listen + program)
     process = subprocess.Popen(
         [sys.executable, str(path)],
         stdout=subprocess.PIPE,
