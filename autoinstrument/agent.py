@@ -115,9 +115,9 @@ class Agent:
         world.loops.first_run = self._loop_runs
         self.outlet = Outlet.for_settings(self.settings, world, say, failed)
         if self.outlet is not None:
-            self.watch.drains.append(self.outlet.drain)
+            self.watch.drains["export"] = self.outlet.drain
         if self.settings.record:
-            self.watch.drains.append(self._record)
+            self.watch.drains["recording"] = self._record
         self._install_late((generators, loops))
         if self.settings.debugpy and os.environ.get("ASYNCSCOPE_DEBUGPY_WAIT", "") not in {"", "0"}:
             self._open_debug_port(at_loop=False)
@@ -215,7 +215,7 @@ class Agent:
         notes: list[str] = []
         if self.outlet is not None:
             notes += self._attempt("export", self.outlet.finish) or ()
-        if self.settings.record:
+        if "recording" in self.watch.drains:
             self._attempt("recording", lambda: self._recorder_now().finish())
         notes += (
             self._attempt("report", lambda: self._write_files(findings, statistics, ended)) or ()

@@ -65,7 +65,7 @@ class Watch:
         self._overslept_ns = 0
         self._computed_ns = 0
         self.ident = 0
-        self.drains: list[Callable[[], None]] = []  # called once a second
+        self.drains: dict[str, Callable[[], None]] = {}  # by name; called once a second
         world.moments.on("loop_stopped", self.judge)
 
     def start(self) -> None:
@@ -118,12 +118,12 @@ class Watch:
 
     def _drain(self) -> None:
         """Let everything out; what fails is off, and the rest goes on."""
-        for drain in list(self.drains):
+        for name, drain in list(self.drains.items()):
             try:
                 drain()
             except Exception as exc:
-                self.drains.remove(drain)
-                self._failed(getattr(drain, "__qualname__", "drain"), exc)
+                del self.drains[name]
+                self._failed(name, exc)
 
     def _woken_to_stop(self) -> bool:
         """Sleep for a period; return whether `stop` has ended the sleep."""

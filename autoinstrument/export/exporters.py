@@ -91,14 +91,12 @@ class SpanExport:
         data = None
         if self._feed(batch) and time.monotonic() - self._collected_s >= self._interval_s:
             data = self._collect()
-        for sink in self._sinks:
-            sink.start()
-            sink.write(spans, records, data)
+        self._each(lambda sink: sink.start())
+        self._each(lambda sink: sink.write(spans, records, data))
 
     def before_fork(self) -> None:
         """End all threads."""
-        for sink in self._sinks:
-            sink.pause()
+        self._each(lambda sink: sink.pause())
 
     def span_context(self, record: TaskRecord, creator: TaskRecord | None) -> SpanContext:
         """Return (trace, span, flags), for the program's spans below it and for child processes."""
@@ -114,19 +112,34 @@ class SpanExport:
         until = time.monotonic() + min(deadline_s, _MOST_FINISH_S)
         spans, records = self._run(batch, unfinished)
         data = self._collect() if self._feed(batch) else None
-        for sink in self._sinks:
-            sink.write(spans, records, data)
-        for sink in self._sinks:
-            sink.finish(max(0.0, until - time.monotonic()))
+        self._each(lambda sink: sink.write(spans, records, data))
+        self._each(lambda sink: sink.finish(max(0.0, until - time.monotonic())))
 
     def statistics(self) -> dict[str, int]:
         """Return counts; those of a sink carry its name when there are several sinks."""
         found = {"spans": self.pipeline.spans}
         found |= {f"dropped.{why}": count for why, count in self.pipeline.dropped.items()}
-        for sink in self._sinks:
-            prefix = f"{sink.name}." if len(self._sinks) > 1 else ""
-            found |= {prefix + key: count for key, count in sink.statistics().items()}
+        several = len(self._sinks) > 1
+
+        def add(sink: Sink) -> None:
+            prefix = f"{sink.name}." if several else ""
+            found.update({prefix + key: count for key, count in sink.statistics().items()})
+
+        self._each(add)
         return found
+
+    def _each(self, step: Callable[[Sink], object]) -> None:
+        """Take a step with each sink; one that fails is off, and the others go on."""
+        for sink in list(self._sinks):
+            try:
+                step(sink)
+            except Exception as exc:
+                if sink in self._sinks:  # not taken out meanwhile, by another thread
+                    self._sinks.remove(sink)
+                    self._say(
+                        f"exporter {sink.name} failed ({type(exc).__name__}: {exc}) and is "
+                        "switched off; the program is not affected"
+                    )
 
     def _run(self, batch: Batch, unfinished: Batch | None) -> tuple[list[Span], list[LogRecord]]:
         spans, records = self.pipeline.run(batch, unfinished)

@@ -79,11 +79,14 @@ class CombinatorPort(Port):
 
     def inner(self, outer: Any) -> Any:
         """Return what the outer future of a shield hides, or None."""
-        ref = self.inner_of.get(id(outer))
-        known = self.shields.get(id(outer))
-        if ref is None or known is None or known[2]() is not outer:
-            return None
-        return ref()
+        try:
+            ref = self.inner_of.get(id(outer))
+            known = self.shields.get(id(outer))
+            if ref is not None and known is not None and known[2]() is outer:
+                return ref()
+        except Exception as exc:
+            self.failed("inner", exc)
+        return None
 
     def outer_done(self, outer: Any, inner: Any) -> None:
         """The outer future of a shield is over; is the inner one still running?"""

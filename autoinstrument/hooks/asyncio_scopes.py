@@ -68,9 +68,12 @@ class ScopePort(Port):
 
     def group_left(self, scope: Any) -> None:
         """`TaskGroup.__aexit__` ends: its children are over."""
-        record = self._leaving.pop(id(scope), None)
-        if record is not None:
-            record.left_ns = monotonic_ns()
+        try:
+            record = self._leaving.pop(id(scope), None)
+            if record is not None:
+                record.left_ns = monotonic_ns()
+        except Exception as exc:
+            self.failed("group_left", exc)
 
 
 def install(

@@ -33,6 +33,7 @@ class EndObserver:
         self._failed = failed
         self._moments = moments
         self._last_error = 0
+        self._on = {"task ends", "errors"}
         self.roots: dict[int, CodeType] = {}  # by identity: hashing a code object is dear
 
     def root_seen(self, code: CodeType, coro: Any) -> None:
@@ -47,10 +48,10 @@ class EndObserver:
     def returned(self, code: CodeType, offset: int, value: Any) -> None:
         """Watched code returns; it is a root only when no coroutine awaits it."""
         try:
-            if _is_bottom(sys._getframe(1)):
+            if "task ends" in self._on and _is_bottom(sys._getframe(1)):
                 self._tasks.root_ended(code, RETURNED)
         except Exception as exc:
-            self._failed("task ends", exc)
+            self._switch_off("task ends", exc)
 
     def unwound(self, code: CodeType, offset: int, error: BaseException) -> None:
         """A frame is left by an exception."""
@@ -59,14 +60,14 @@ class EndObserver:
             self._error_seen(error, sys._getframe(1))
         elif kind is SystemExit and sys._getframe(1).f_back is None:
             self._moments.fire("exit_requested", getattr(error, "code", 1))
-        if id(code) not in self.roots:
+        if id(code) not in self.roots or "task ends" not in self._on:
             return
         try:
             if _is_bottom(sys._getframe(1)):
                 outcome = CANCELLED if type(error).__name__ == "CancelledError" else FAILED
                 self._tasks.root_ended(code, outcome, None if outcome == CANCELLED else error)
         except Exception as exc:
-            self._failed("task ends", exc)
+            self._switch_off("task ends", exc)
 
     def thrown(self, code: CodeType, offset: int, error: BaseException) -> None:
         """An exception is thrown into a frame: by a task that awaits a foreign future."""
@@ -76,14 +77,18 @@ class EndObserver:
     def _error_seen(self, error: BaseException, frame: Any) -> None:
         """Tell about an error of a kind that misuse of loops and contexts makes, once."""
         try:
-            if id(error) != self._last_error:
+            if "errors" in self._on and id(error) != self._last_error:
                 self._last_error = id(error)
                 if error.args and isinstance(error.args[0], str) and _SIGNS.search(error.args[0]):
                     self._moments.fire(
                         "error_seen", error, capture(frame, 24), self._tasks.current()
                     )
         except Exception as exc:
-            self._failed("errors", exc)
+            self._switch_off("errors", exc)
+
+    def _switch_off(self, part: str, exc: BaseException) -> None:
+        self._on.discard(part)
+        self._failed(part, exc)
 
 
 def _is_bottom(frame: Any) -> bool:
