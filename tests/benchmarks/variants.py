@@ -1,0 +1,62 @@
+"""What is compared: the bare program, the agent with its exporters, and other tools."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+BARE = "bare"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run a program.
+
+    `environment` may contain `{folder}` (an empty folder of this run) and `{endpoint}` (of the
+    local OTLP receiver). `records` is what has to show that the tool was at work: `agent`, the
+    agent's counters; `spans`, the receiver's count; `file`, lines in `{folder}/spans.jsonl`;
+    `peer`, what the tool's own counters say; `console`, bytes on stdout; empty, nothing.
+    """
+
+    name: str
+    meaning: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    records: tuple[str, ...] = ()
+    agent: bool = False
+    peer: str = ""
+    packages: tuple[str, ...] = ()
+
+
+_AGENT = {
+    "ASYNCSCOPE_ENABLE": "1",
+    "ASYNCSCOPE_QUIET": "1",
+    "ASYNCSCOPE_STATS_FILE": "{folder}/counters.json",
+    "ASYNCSCOPE_EXPORTER": "none",
+}
+_OTLP = _AGENT | {
+    "ASYNCSCOPE_EXPORTER": "otlp",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+}
+_ALL = {"ASYNCSCOPE_SPAN_BUDGET": "1000000"}
+_FILE = _AGENT | {
+    "ASYNCSCOPE_EXPORTER": "file",
+    "ASYNCSCOPE_EXPORT_FILE": "{folder}/spans.jsonl",
+}
+_CONSOLE = _AGENT | {"ASYNCSCOPE_EXPORTER": "console"}
+
+VARIANTS = (
+    Variant(BARE, "without the agent"),
+    Variant("bare again", "the same once more: the noise"),
+    Variant("agent", "recording and detectors, no exporter", _AGENT, ("agent",), agent=True),
+    Variant(
+        "otlp", "and OTLP/HTTP to a local receiver, 1000 spans a second at most", _OTLP,
+        ("agent", "spans"), agent=True,
+    ),
+    Variant(
+        "otlp all", "the same without a bound for spans", _OTLP | _ALL, ("agent", "spans"),
+        agent=True,
+    ),
+    Variant("file", "and OTLP JSON lines to a file", _FILE, ("agent", "file"), agent=True),
+    Variant("console", "and spans as JSON on stdout", _CONSOLE, ("agent", "console"), agent=True),
+)  # fmt: skip
+
+USUAL = (BARE, "bare again", "agent", "otlp", "file")
