@@ -17,7 +17,7 @@ from autoinstrument.export.propagation import remote_parent
 from autoinstrument.export.sampling import Budget, head_sampler
 from autoinstrument.export.spans import SHORT_WAIT_NS, Span, SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
-from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord
+from autoinstrument.records import FAILED, Finding, TaskRecord
 
 SLOW_NS: Final = 1_000_000_000
 """Work that took this long is kept whatever the budget says."""
@@ -125,15 +125,12 @@ class Pipeline:
                 place.trace.important = True
             links = children.get(task.serial, ())
             yield place.trace, _call(maker.task, task, place, findings, links, now_ns)
-        left: dict[int, list[ScopeRecord]] = defaultdict(list)
-        for scope in batch.scopes:
-            left[scope.owner_serial].append(scope)
+        around = enclosing(batch.scopes)
         for scope in batch.scopes:
             place = self._owner(scope.owner, known)
             if scope.expired_ns or scope.left_by not in {0, scope.owner_serial}:
                 place.trace.important = True
-            around = enclosing(scope, left)
-            yield place.trace, _call(maker.scope, scope, place, around, now_ns)
+            yield place.trace, _call(maker.scope, scope, place, around.get(scope.serial), now_ns)
         for wait in batch.waits:
             took_ns = (wait.ended_ns or now_ns) - wait.started_ns
             self._wait_serial += 1

@@ -1,6 +1,6 @@
 """Spans from records: names, parents, links, attributes, status, events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from autoinstrument.export.batch import BlockedPeriod
@@ -328,18 +328,31 @@ def finding_attributes(finding: Finding) -> tuple[Attribute, ...]:
     return tuple(found)
 
 
-def enclosing(record: ScopeRecord, others: Mapping[int, list[ScopeRecord]]) -> ScopeRecord | None:
-    """Return the innermost scope of the same task that lies around a scope.
+def enclosing(scopes: Iterable[ScopeRecord]) -> dict[int, ScopeRecord]:
+    """Return the innermost scope of the same task around each of these, by serial number.
 
-    `others` are the scopes that were left meanwhile, by their owner's serial; those still
-    open stand in the owner's record.
+    Scopes that their owner has open count too. A task may have entered any number of scopes since
+    the last batch, so its scopes are gone through once, in the order of entry: one that was left
+    earlier than a later one lies around nothing that comes after that.
     """
-    best: ScopeRecord | None = None
-    owner = record.owner
-    still_open = (owner.scopes or []) if owner is not None else []
-    for other in (*others.get(record.owner_serial, ()), *still_open):
-        around = other.entered_ns <= record.entered_ns and other.serial < record.serial
-        lasts = not other.left_ns or (record.left_ns and other.left_ns >= record.left_ns)
-        if around and lasts and (best is None or other.serial > best.serial):
-            best = other
-    return best
+    owned: dict[int, dict[int, ScopeRecord]] = {}
+    for scope in scopes:
+        group = owned.get(scope.owner_serial)
+        if group is None:
+            still_open = (scope.owner.scopes or ()) if scope.owner is not None else ()
+            group = owned[scope.owner_serial] = {item.serial: item for item in tuple(still_open)}
+        group[scope.serial] = scope
+    around: dict[int, ScopeRecord] = {}
+    for group in owned.values():
+        outer: list[ScopeRecord] = []
+        for _, scope in sorted(group.items()):
+            while outer and _left_before(outer[-1], scope):
+                outer.pop()
+            if outer:
+                around[scope.serial] = outer[-1]
+            outer.append(scope)
+    return around
+
+
+def _left_before(one: ScopeRecord, other: ScopeRecord) -> bool:
+    return bool(one.left_ns) and (not other.left_ns or one.left_ns < other.left_ns)
