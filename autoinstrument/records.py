@@ -343,6 +343,7 @@ class LoopRecord(weakref.ref[Any]):
         "blocked_max_ns",
         "blocked_times",
         "closed_ns",
+        "cpu_clock",
         "errors",
         "key",
         "kind",
@@ -355,6 +356,7 @@ class LoopRecord(weakref.ref[Any]):
     serial: int
     kind: str
     thread_id: int  # 0 while it does not run
+    cpu_clock: int  # clock of that thread's processor time; 0 where there is none
     runs: int
     closed_ns: int
     errors: int

@@ -17,15 +17,21 @@ from time import monotonic_ns, process_time_ns
 from typing import Any, Final
 
 from autoinstrument import env
-from autoinstrument.places import capture
+from autoinstrument.places import capture, is_own_file, is_user_file
 from autoinstrument.records import LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
 
 _PERIOD_S: Final = 0.05
 _DRAIN_S: Final = 0.9  # with a period on top, the last second is always outside
+_PERIOD_NS: Final = 50_000_000
+# A thread that runs Python code gives the lock away within 5 ms when another asks for it; one that
+# computed this long meanwhile was inside one compiled call.
+_KEPT_THE_LOCK_NS: Final = 40_000_000
+_FEWEST_LOOKS: Final = 2
 # bound before a test suite mocks them, or a detector of blocking calls takes us for the program
 _acquire = _thread.LockType.acquire
 _listdir, _sleep, _monotonic = os.listdir, time.sleep, time.monotonic
+_cpu_clock: Final[Any] = getattr(time, "clock_gettime_ns", None)
 _RUN_ONCE: Final[Any] = vars(BaseEventLoop)["_run_once"]
 _LOOP_FILES: Final = frozenset(
     {asyncio.base_events.__file__, asyncio.events.__file__, asyncio.runners.__file__}
@@ -35,11 +41,12 @@ _LOOP_FILES: Final = frozenset(
 class _Beat:
     """One heartbeat sent into a loop that looks busy."""
 
-    __slots__ = ("answered_ns", "since_ns", "stack", "task")
+    __slots__ = ("answered_ns", "looks", "since_ns", "stack", "task")
 
     def __init__(self, since_ns: int) -> None:
         self.since_ns = since_ns
         self.answered_ns = 0
+        self.looks = 0
         self.stack: RawStack = ()
         self.task: TaskRecord | None = None
 
@@ -64,6 +71,7 @@ class Watch:
         self._stop = False
         self._overslept_ns = 0
         self._computed_ns = 0
+        self._computed_before: dict[int, int] = {}
         self.ident = 0
         self.drains: dict[str, Callable[[], None]] = {}  # by name; called once a second
         world.moments.on("loop_stopped", self.judge)
@@ -128,8 +136,10 @@ class Watch:
     def _woken_to_stop(self) -> bool:
         """Sleep for a period; return whether `stop` has ended the sleep."""
         before, cpu = monotonic_ns(), process_time_ns()
+        for record in self._world.loops.running():
+            self._computed_before[record.key] = _computed_ns(record)
         _acquire(self._wake, True, _PERIOD_S)
-        self._overslept_ns = monotonic_ns() - before - int(_PERIOD_S * 1e9)
+        self._overslept_ns = monotonic_ns() - before - _PERIOD_NS
         self._computed_ns = process_time_ns() - cpu
         return self._stop
 
@@ -139,20 +149,32 @@ class Watch:
         The interpreter hands over right after the compiled call, so that the loop's thread
         still stands in the line that made it. A process that got no processor is no block.
         """
+        before, self._computed_before = self._computed_before, {}
         late = self._overslept_ns
-        if late < self._block_ns or self._computed_ns < late * 3 // 4:
+        if late < self._block_ns or not env.is_only_interpreter():
             return
         running = self._world.loops.running()
-        if len(running) != 1 or not env.is_only_interpreter():
-            return
-        record = running[0]
+        for record in running:
+            if record.key not in before:
+                continue
+            if record.cpu_clock:
+                computed = _computed_ns(record) - before[record.key]
+                kept = computed - _PERIOD_NS >= _KEPT_THE_LOCK_NS
+            else:  # threads cannot be told apart
+                kept = len(running) == 1 and self._computed_ns >= late * 3 // 4
+            if kept:
+                self._report_block_of(record, late)
+
+    def _report_block_of(self, record: LoopRecord, took: int) -> None:
         frame = sys._current_frames().get(record.thread_id)
         beat = self._beats.get(record.key)
         if frame is None or _is_waiting(frame) or (beat is not None and beat.stack):
             return
+        if _is_ours(frame):
+            return
         seen = _Beat(0)
         seen.stack, seen.task = capture(frame, 40), self._task_on(record)
-        self._blocked(record, seen, late)
+        self._blocked(record, seen, took)
 
     def _step(self) -> None:
         running = self._world.loops.running()
@@ -202,8 +224,11 @@ class Watch:
         if beat.answered_ns or not record.thread_id:
             self.judge(record)
             return
-        if frame is not None and took >= min(self._block_ns // 2, 100_000_000):
+        if frame is None or _is_ours(frame):
+            return  # what hooking a library takes is not the program's fault
+        if took >= min(self._block_ns // 2, 100_000_000):
             stack = capture(frame, 40)
+            beat.looks += 1
             if not beat.stack or took < self._block_ns:
                 beat.stack = stack
                 beat.task = self._task_on(record)
@@ -215,7 +240,8 @@ class Watch:
         if beat is None:
             return
         took = (beat.answered_ns or monotonic_ns()) - beat.since_ns
-        if beat.stack and took >= self._block_ns:
+        # fewer looks: this thread did not run either, as in a process that was suspended
+        if beat.looks >= _FEWEST_LOOKS and took >= self._block_ns:
             self._blocked(record, beat, took)
 
     def _task_on(self, record: LoopRecord) -> TaskRecord | None:
@@ -233,10 +259,29 @@ class Watch:
         self._moments.fire("blocked", record, beat.stack, took, beat.task)
 
 
+def _computed_ns(record: LoopRecord) -> int:
+    """Return how long a loop's thread has computed; 0 where that cannot be asked."""
+    if not record.cpu_clock:
+        return 0
+    try:
+        return int(_cpu_clock(record.cpu_clock))
+    except OSError:  # the thread is gone
+        return 0
+
+
 def _is_waiting(frame: Any) -> bool:
     """Whether a loop's thread waits for events: in the selector, called by the loop itself."""
     outer = frame.f_back
     return outer is not None and outer.f_code is _RUN_ONCE.__code__
+
+
+def _is_ours(frame: Any) -> bool:
+    """Whether a thread executes something that this package does below the program's code."""
+    while frame is not None and not is_user_file(frame.f_code.co_filename):
+        if is_own_file(frame.f_code.co_filename):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_loop_itself(frame: Any) -> bool:

@@ -3,8 +3,8 @@
 from typing import Final
 
 from autoinstrument.detectors._tools import at, frame_place, functions_of, shown, task_text
-from autoinstrument.places import has_user_frame
-from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
+from autoinstrument.places import has_user_frame, is_stdlib_file, is_user_file, user_places
+from autoinstrument.records import Finding, LoopRecord, RawStack, Related, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "event_loop_blocked"
@@ -16,7 +16,7 @@ def attach(world: World) -> None:
     def blocked(
         loop: LoopRecord, stack: RawStack, duration_ns: int, task: TaskRecord | None
     ) -> None:
-        if not has_user_frame(stack):
+        if not has_user_frame(stack) or _is_import_of_a_library(stack):
             return
         place = frame_place(stack)
         seconds = duration_ns / 1e9
@@ -40,7 +40,23 @@ def attach(world: World) -> None:
                 severity="warning",
                 task=task.name if task is not None else "",
                 stack=shown(stack),
+                related=[Related("called from", outer) for outer in user_places(stack)[1:3]],
             )
         )
 
     world.moments.on("blocked", blocked)
+
+
+def _is_import_of_a_library(stack: RawStack) -> bool:
+    """Whether a library imports something at its first use, such as anyio its backend.
+
+    That happens once, and the program cannot move it out of the loop. An `import` statement in
+    the program's own functions is another matter.
+    """
+    importing = False
+    for code, _ in stack:
+        if code.co_filename.startswith("<frozen importlib"):
+            importing = True
+        elif importing and not is_stdlib_file(code.co_filename):
+            return not is_user_file(code.co_filename)
+    return False

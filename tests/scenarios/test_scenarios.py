@@ -14,7 +14,6 @@ JOBS = 2
 
 BEFORE_3_12 = sys.version_info < (3, 12)
 KNOWN_MISSES = {
-    "event_loop_blocked/pattern_backtracks_in_validator": (True, "one call keeps the lock"),
     "lock_deadlock/trio_readers_and_writers": (True, "locks of trio are not followed"),
     "wait_never_resolved/waiter_of_a_condition_nobody_notifies": (True, "no proof, so silent"),
     "wrong_event_loop/future_awaited_in_another_thread": (BEFORE_3_12, "no monitoring"),

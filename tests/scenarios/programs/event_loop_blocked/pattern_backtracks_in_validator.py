@@ -16,9 +16,9 @@ NAMES = re.compile(r"(\w+\s?)+$")
 async def validate(request):
     length = 16
     while True:
-        started = time.perf_counter()
+        started = time.thread_time()
         NAMES.match("x" * length + "!")  # expect: event_loop_blocked
-        if time.perf_counter() - started > 0.45:
+        if time.thread_time() - started > 0.4:
             return PlainTextResponse("rejected")
         length += 1
         await asyncio.sleep(0)
