@@ -10,6 +10,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from autoinstrument import env, exits
+from autoinstrument._boot.say import put
 from autoinstrument.config.load import load
 from autoinstrument.config.schema import Settings
 from autoinstrument.findings import (
@@ -31,11 +32,7 @@ def say(line: str) -> None:
     """Put one line on stderr; a closed stderr is no reason to fail."""
     if _current and _current[0].settings.quiet:
         return
-    try:
-        sys.stderr.write(f"asyncscope: {line}\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        return
+    put(f"asyncscope: {line}\n")
 
 
 class Agent:
@@ -205,6 +202,7 @@ class Agent:
             self._finish()
         except Exception as exc:
             self.moments.failed("summary and report", exc)
+        self.moments.close()
 
     def _finish(self) -> None:
         self.watch.stop()
@@ -281,17 +279,10 @@ class Agent:
         if self.settings.quiet or not (findings or notes or statistics["loops"]["seen"]):
             return
         try:
-            os.fstat(sys.stderr.fileno())
-        except (OSError, ValueError, AttributeError):
-            return  # closed: what stays in its buffer would change the exit status
-        try:
             colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-            sys.stderr.write(
-                console.summary(findings, statistics, seconds, colours=colours, notes=notes)
-            )
-            sys.stderr.flush()
         except (OSError, ValueError, AttributeError):
-            return
+            return  # there is none, or it is closed
+        put(console.summary(findings, statistics, seconds, colours=colours, notes=notes))
 
     def _exit_status(self, findings: Any) -> None:
         """Turn exit status 0 into 3 where `ASYNCSCOPE_FAIL_ON` asks for it."""

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+from autoinstrument._boot.say import put
 from autoinstrument.export import files, otlp
 from autoinstrument.export.batch import ExportSettings
 from autoinstrument.export.logs import LogRecord
@@ -221,10 +222,8 @@ class ConsoleSink:
         """Print spans and log records; metrics are left to a backend."""
         lines = [_span_line(span) for span in spans]
         lines += [f"log  {log.severity_text} {log.event_name}: {log.body}" for log in logs]
-        self._exported += len(lines)
-        stream = sys.stderr
-        if lines and stream is not None:
-            stream.write("".join(f"asyncscope: {line}\n" for line in lines))
+        if lines and put("".join(f"asyncscope: {line}\n" for line in lines)):
+            self._exported += len(lines)
 
     def finish(self, deadline_s: float) -> None:
         """Nothing is held back, whatever the deadline."""

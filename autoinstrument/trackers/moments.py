@@ -44,6 +44,7 @@ class Moments:
         self._checks: dict[str, tuple[Callable[..., None], ...]] = dict.fromkeys(MOMENTS, ())
         self._say = say
         self._failed: set[str] = set()
+        self._closed = False
 
     def on(self, moment: str, check: Callable[..., None]) -> None:
         """Add a check to a moment."""
@@ -58,9 +59,14 @@ class Moments:
                 self._checks[moment] = tuple(c for c in self._checks[moment] if c is not check)
                 self.failed(getattr(check, "__module__", "check").rsplit(".", 1)[-1], exc)
 
+    def close(self) -> None:
+        """Run no check any more: the report is written, and the interpreter is taken down."""
+        self._closed = True
+        self._checks = dict.fromkeys(MOMENTS, ())
+
     def failed(self, part: str, exc: BaseException) -> None:
         """Say once that a part of ours failed and what that means."""
-        if part in self._failed:
+        if part in self._failed or self._closed:
             return
         self._failed.add(part)
         step = exc.__traceback__
