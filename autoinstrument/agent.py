@@ -20,6 +20,7 @@ from autoinstrument.findings import (
     select,
     unknown_kinds,
 )
+from autoinstrument.on_demand import Presence
 from autoinstrument.outlet import Outlet
 from autoinstrument.places import is_user_file
 from autoinstrument.records import Finding
@@ -74,6 +75,8 @@ class Agent:
             from autoinstrument.stall import StallWatch
 
             self.moments.on("tick", StallWatch(self.world, say).tick)
+        self._presence = Presence(say)
+        self.moments.on("tick", self._presence.tick)
         self._finished = False
         self._debug_asked = False
         self.outlet: Outlet | None = None
@@ -191,6 +194,7 @@ class Agent:
     def uninstall(self) -> None:
         """Restore every attribute and end the thread."""
         self.watch.stop()
+        self._presence.end()
         self.patches.undo()
 
     def finish(self) -> None:
@@ -206,6 +210,7 @@ class Agent:
 
     def _finish(self) -> None:
         self.watch.stop()
+        self._presence.end()
         self.moments.fire("exit")
         statistics = self.world.statistics()
         findings = self.findings.all()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from autoinstrument import __version__
+from autoinstrument import __version__, registry
 from autoinstrument._boot import ENABLE, OFF, ON
 from autoinstrument.cli.probe import OLDEST, Interpreter, probe
 from autoinstrument.config.load import load
@@ -22,7 +22,15 @@ TIMEOUT_S: Final = 60
 PREFIX: Final = "ASYNCSCOPE_"
 # Variables that are no settings of the running agent.
 OF_START_UP: Final = frozenset(
-    {ENABLE, "ASYNCSCOPE_CONFIG", "ASYNCSCOPE_DEBUGPY_OWNER", "ASYNCSCOPE_ROOT_PID"}
+    {
+        ENABLE,
+        "ASYNCSCOPE_CONFIG",
+        "ASYNCSCOPE_DEBUGPY_ALLOW_PRIVILEGED",
+        "ASYNCSCOPE_DEBUGPY_ALLOW_REMOTE",
+        "ASYNCSCOPE_DEBUGPY_OWNER",
+        "ASYNCSCOPE_DEBUGPY_WAIT",
+        "ASYNCSCOPE_ROOT_PID",
+    }
 )
 IN_CHILD: Final = (
     "import sys; loaded = frozenset(sys.modules)\n"
@@ -76,7 +84,16 @@ def examine(python: str, environ: Mapping[str, str], *, every_hook: bool) -> Ite
         yield from _installation(facts, interpreter)
         yield from _hooks(facts, every_hook=every_hook)
         yield from _surroundings(facts)
+    yield check_registry()
     yield from check_settings(environ)
+
+
+def check_registry() -> Check:
+    """Return whether `asyncscope ps` and `asyncscope debug` can work here."""
+    reason = registry.problem()
+    if reason:
+        return Check(None, f"asyncscope ps and debug do not work here: {reason}")
+    return Check(True, f"watched processes are listed in {registry.own_folder()}")
 
 
 def ask(interpreter: Interpreter, environ: Mapping[str, str]) -> dict[str, Any]:

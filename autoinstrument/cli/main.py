@@ -13,6 +13,8 @@ COMMANDS = {
     "explain": "explain",
     "recording": "recording",
     "baseline": "baseline",
+    "ps": "ps",
+    "debug": "debug",
     "version": "version",
 }
 """Command to its module in this folder, in the order in which the help shows them."""

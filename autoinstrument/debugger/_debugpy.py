@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _lock: Final = threading.RLock()
 _PORT_TRIES: Final = 5
 _POLL_S: Final = 0.005
+_AGENTS_THREAD: Final = "asyncscope agent"
 _ADAPTER_SITE: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "adapter_site")
 _started: set[int] = set()
 
@@ -96,6 +97,7 @@ def listen(config: DebugpyConfig) -> tuple[str, int]:
         api = _api()
         _configure(api, config)
         _wait_released()
+        hide_agents_thread()
         # debugpy refuses a second `listen` even after everything of the first is gone.
         if debugger() is None:
             api.listen.called = False
@@ -171,6 +173,7 @@ def connect(host: str, port: int, token: str) -> None:
         # Otherwise pydevd rewrites the command lines of all child processes.
         api.configure(subProcess=False)
         _started.add(os.getpid())
+        hide_agents_thread()
         api.connect((host, port), access_token=token)
 
 
@@ -190,6 +193,8 @@ def stop(timeout_s: float = 3.0) -> None:
     # Not `debugger()`: after the client has left, a debugger that is disposed of is still there.
     if pydevd.get_global_debugger() is not None:
         pydevd.stoptrace()
+        _end_tracing()
+    forget_agents_thread()
     _wait_released(timeout_s)
 
 
@@ -218,6 +223,8 @@ def stop_after_disconnect() -> None:
         if hasattr(constants, "set_global_debugger"):
             constants.set_global_debugger(None)
         pydevd.stoptrace()
+        _end_tracing()
+    forget_agents_thread()
 
 
 def answer_at_once() -> bool:
@@ -254,3 +261,49 @@ def hide_thread(thread: threading.Thread) -> None:
     """Let pydevd neither trace nor suspend a thread; to be called before it starts."""
     thread.pydev_do_not_trace = True  # type: ignore[attr-defined]  # pydevd looks for these
     thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]
+
+
+def hide_agents_thread() -> None:
+    """Let pydevd leave the agent's thread alone.
+
+    It is a bare thread, unknown to `threading`; pydevd makes known what it finds, and suspends it.
+    So it is made known first, with the marks by which pydevd hides threads from everybody.
+    """
+    agent: Any = sys.modules.get("autoinstrument.agent")
+    current = agent.current() if hasattr(agent, "current") else None
+    ident = current.watch.ident if current is not None else 0
+    known: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+    if ident and ident not in known:
+        forget_agents_thread()
+        thread = threading.Thread(name=_AGENTS_THREAD, daemon=True)
+        hide_thread(thread)
+        thread._ident = ident  # type: ignore[attr-defined]
+        thread._started.set()  # type: ignore[attr-defined]
+        known[ident] = thread
+
+
+def forget_agents_thread() -> None:
+    """Undo `hide_agents_thread`."""
+    known: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+    for ident, thread in list(known.items()):
+        if thread.name == _AGENTS_THREAD:
+            del known[ident]
+
+
+def _end_tracing() -> None:
+    """Let every thread end its own tracing at its next call.
+
+    Before `sys.monitoring` pydevd ends it for the thread alone in which it is asked to, and the
+    program's would go on at a sixth of its speed. Only a thread itself can end its tracing.
+    """
+    tracing: Any = sys.modules.get("pydevd_tracing")
+    if hasattr(sys, "monitoring") or not hasattr(tracing, "set_trace_to_threads"):
+        return
+
+    def end(frame: Any, event: str, arg: object) -> None:
+        sys.settrace(None)
+        while frame is not None:
+            frame.f_trace = None
+            frame = frame.f_back
+
+    tracing.set_trace_to_threads(end, create_dummy_thread=False)

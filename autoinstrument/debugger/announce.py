@@ -1,23 +1,23 @@
 """Tell other processes of the same user which process has which debug port.
 
-One small file for each process, in a directory that only its owner can enter. `asyncscope ps` and
-`DebugpyServerManager` read them.
+It is a part of the process's entry in `registry.py`; `asyncscope ps` and `DebugpyServerManager`
+read it.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import stat
-import tempfile
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+
+from autoinstrument import registry
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A process with an open debug port."""
+    """A process with an open debug port.
+
+    Attributes:
+        started: When the port was opened, in seconds since 1970.
+    """
 
     pid: int
     host: str
@@ -26,81 +26,44 @@ class Announcement:
     started: float
 
 
-def directory() -> Path:
-    """Return where the files are; it may not exist yet."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    return Path(base) / f"asyncscope-{user}"
-
-
-def _private(folder: Path) -> bool:
-    """Say whether the directory is ours and closed to others (anybody may have made it)."""
-    if not hasattr(os, "getuid"):
-        return folder.is_dir()
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    return (
-        stat.S_ISDIR(found.st_mode)
-        and found.st_uid == os.getuid()
-        and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+def announce(announcement: Announcement) -> bool:
+    """Publish this process's port; say whether there is a safe place for it."""
+    return registry.publish(
+        debug={
+            "host": announcement.host,
+            "port": announcement.port,
+            "program": announcement.program,
+            "started": announcement.started,
+        }
     )
 
 
-def announce(announcement: Announcement) -> Path | None:
-    """Write the file of a process, or return `None` if there is no safe place for it."""
-    folder = directory()
-    with suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _private(folder):
-            path = folder / f"debugpy-{announcement.pid}.json"
-            new = path.with_suffix(".new")
-            new.write_text(json.dumps(asdict(announcement)), encoding="utf-8")
-            new.replace(path)
-            return path
-    return None
+def note(text: str) -> None:
+    """Publish why this process has no debug port, or another one than asked for."""
+    registry.publish(debug_note=text)
 
 
-def withdraw(pid: int) -> None:
-    """Remove the file of a process."""
-    with suppress(OSError):
-        (directory() / f"debugpy-{pid}.json").unlink()
+def withdraw() -> None:
+    """Take back what this process has published about its port."""
+    registry.withdraw("debug", "debug_note")
 
 
 def announced() -> list[Announcement]:
-    """Return the living processes with a debug port; files of dead ones are removed."""
-    found = []
-    folder = directory()
-    if not _private(folder):
-        return []
-    for path in sorted(folder.glob("debugpy-*.json")):
-        entry = _read(path)
-        if entry is not None and is_alive(entry.pid):
-            found.append(entry)
-        else:
-            with suppress(OSError):
-                path.unlink()
-    return found
+    """Return the living processes of this user with a debug port."""
+    found = (_read(entry["pid"], entry.get("debug")) for entry in registry.processes())
+    return [entry for entry in found if entry is not None]
 
 
-def _read(path: Path) -> Announcement | None:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return Announcement(**raw)
-    except (OSError, ValueError, TypeError):
+def _read(pid: int, debug: object) -> Announcement | None:
+    if not isinstance(debug, dict):
         return None
-
-
-def is_alive(pid: int) -> bool:
-    """Say whether a process exists (a zombie does not count where that can be seen)."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    with suppress(OSError, IndexError):
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return status.rpartition(")")[2].split()[0] != "Z"
-    return True
+        return Announcement(
+            pid,
+            str(debug["host"]),
+            int(debug["port"]),
+            str(debug.get("program", "")),
+            float(debug.get("started", 0)),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None

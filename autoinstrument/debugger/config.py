@@ -134,6 +134,9 @@ class SecurityConfig:
     allow_remote: bool = _key(False, "connect to, and listen on, other hosts than loopback")
     allow_privileged: bool = _key(False, "debug a process with raised privileges")
     allow_evaluate: bool = _key(True, "let sessions evaluate expressions")
+    allow_on_demand: bool = _key(
+        True, "let `asyncscope debug PID` open a port in a running process"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ class DebugpyServer:
             host, port = self._address
             program = sys.argv[0] if sys.argv and sys.argv[0] else "python"
             announce(Announcement(self._pid, host, port, program, self._started))
-            atexit.register(_withdraw_own, self._pid)
+            atexit.register(withdraw)
 
     def stop(self) -> None:
         """Close the port, detach whoever is attached, and end all tracing. May be started again."""
@@ -161,8 +161,8 @@ class DebugpyServer:
                 return
             self._address = None
             _current = None
-            withdraw(self._pid)
-            atexit.unregister(_withdraw_own)
+            withdraw()
+            atexit.unregister(withdraw)
             _debugpy.stop()
 
     def detach(self) -> tuple[str, int]:
@@ -231,8 +231,3 @@ class DebugpyServer:
 def _cancel(wait: Any) -> None:
     # `cancel` is set anew by each wait, after this timer was made.
     wait.cancel()
-
-
-def _withdraw_own(pid: int) -> None:
-    if pid == os.getpid():
-        withdraw(pid)

@@ -10,7 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .announce import Announcement, announced, is_alive
+from autoinstrument.registry import is_alive
+
+from .announce import Announcement, announced
 from .client import AsyncDebugClient, ClientOptions
 from .config import DebugpyConfig
 from .errors import DebuggerError, DebugTimeout, ServerStartFailed

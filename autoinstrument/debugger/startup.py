@@ -13,8 +13,10 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from autoinstrument.registry import is_alive
+
 from . import _debugpy
-from .announce import is_alive
+from .announce import announced, note
 from .config import DebugConfig, DebugpyConfig, load_debug_config, load_debugpy_config
 from .errors import ConfigError, DebuggerError, PortTaken
 from .security import is_loopback
@@ -83,9 +85,52 @@ def start_on_demand(
     if server is not None:
         return server
     known = dict(os.environ if environ is None else environ)
+    if known.get(VARIABLE, "").strip().lower() in _OFF - {"", "0"}:
+        say(f"{VARIABLE}={known[VARIABLE]} in this process forbids a debug port")
+        return None
     known[VARIABLE] = address
     known.pop(VARIABLE + "_WAIT", None)
+    known.pop(OWNER, None)  # this very port is asked for
+    try:
+        path = known.get("ASYNCSCOPE_CONFIG", "").strip()
+        allowed = load_debug_config(path).security.allow_on_demand if path else True
+    except ConfigError as exc:
+        say(f"{exc}; no debugger is started")
+        return None
+    if not allowed:
+        say(f"security.allow_on_demand in {path} forbids a debug port")
+        return None
     return start_from_environment(known, say)
+
+
+def serve_request(
+    action: str, address: str, say: Callable[[str], None]
+) -> dict[str, object] | None:
+    """Do what `asyncscope debug` asks for, and return the answer; `None` if `say` got the reason.
+
+    Args:
+        action: `start`, or `stop` to close the port and end what it costs.
+        address: As in `ASYNCSCOPE_DEBUGPY`; 0 picks a free port.
+        say: Gets every line for the user.
+    """
+    if action == "stop":
+        server = current_server()
+        if server is None:
+            say("this process has no debug port that asyncscope has opened")
+            return None
+        host, port = server.address
+        server.stop()
+        say(f"debug port {port} is closed (process {os.getpid()})")
+        return {"host": host, "port": port, "stopped": True}
+    if action != "start":
+        say(f"a debugger can start or stop, not {action!r}")
+        return None
+    before = current_server()
+    server = start_on_demand(address, say)
+    if server is None:
+        return None
+    host, port = server.address
+    return {"host": host, "port": port, "before": before is not None}
 
 
 def _read(environ: Mapping[str, str]) -> _Request | None:
@@ -178,14 +223,18 @@ def _start(
     owner = _other_owner(environ)
     if owner and config.port:
         if request.in_child == "nothing":
+            note(f"port {config.port} is held by process {owner}")
             return None
         say(f"process {owner} has debug port {config.port}; process {os.getpid()} takes a free one")
+        note(f"port {config.port} is held by process {owner}")
         config = replace(config, port=0, wait_for_client=False)
     server = DebugpyServer(config=replace(config, wait_for_client=False))
     try:
         host, port = server.start()
     except PortTaken as exc:
-        say(f"no debugger in process {os.getpid()}: {exc}; {VARIABLE}=0 picks a free one")
+        text = f"{exc}{_holder(config.port)}"
+        say(f"no debugger in process {os.getpid()}: {text}; {VARIABLE}=0 picks a free one")
+        note(text)
         return None
     except DebuggerError as exc:
         say(f"no debugger in process {os.getpid()}: {exc}")
@@ -218,6 +267,12 @@ def _other_owner(environ: Mapping[str, str]) -> int:
     text = environ.get(OWNER, "")
     pid = int(text) if text.isdigit() else 0
     return pid if pid not in (0, os.getpid()) and is_alive(pid) else 0
+
+
+def _holder(port: int) -> str:
+    """Return which process of this user has a port, as far as it has told."""
+    found = next((entry for entry in announced() if entry.port == port), None)
+    return f" (process {found.pid}, {found.program})" if found is not None else ""
 
 
 def _tell(host: str, port: int, config: DebugpyConfig, say: Callable[[str], None]) -> None:

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from autoinstrument.cli.doctor import Check, check_settings
+from autoinstrument import registry
+from autoinstrument.cli.doctor import Check, check_registry, check_settings
 from tests.helpers import SCRIPTS, Child, run_child
 
 COMMAND = SCRIPTS / "asyncscope"
@@ -78,3 +79,21 @@ def test_settings_are_judged_one_by_one() -> None:
         Check(None, "setting ASYNCSCOPE_REPORT=r.json"),
         Check(None, "settings of OpenTelemetry: OTEL_EXPORTER_OTLP_HEADERS"),
     ]
+
+
+def test_variables_of_the_debugger_are_known() -> None:
+    environ = {"ASYNCSCOPE_DEBUGPY_WAIT": "1", "ASYNCSCOPE_DEBUGPY_ALLOW_REMOTE": "1"}
+    assert [check.good for check in check_settings(environ)] == [None, None]
+
+
+def test_folder_of_watched_processes_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "folders", lambda: [str(tmp_path / "asyncscope")])
+    assert check_registry() == Check(
+        True, f"watched processes are listed in {tmp_path / 'asyncscope'}"
+    )
+    (tmp_path / "asyncscope").chmod(0o755)
+    found = check_registry()
+    assert found.good is None
+    assert "can be entered by others" in found.text
