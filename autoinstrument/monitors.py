@@ -119,12 +119,13 @@ class AsyncTaskTracker:
         }
 
 
-class _HandScope:
-    """The scope object of an entry made by hand."""
+class HandScope:
+    """The scope object of an entry made by hand; the trackers know scopes by their identity."""
 
     __slots__ = ("__weakref__", "name")
 
     def __init__(self, name: str) -> None:
+        """Take the name that the program gave."""
         self.name = name
 
 
@@ -141,7 +142,7 @@ class CancelScopeTracker:
     def __init__(self, world: World | None = None, history: int = 10_000) -> None:
         """Share the agent's records unless `world` is given; keep `history` events."""
         self._world = world if world is not None else shared_world()
-        self._scopes: dict[int, tuple[_HandScope, ScopeRecord]] = {}
+        self._scopes: dict[int, tuple[HandScope, ScopeRecord]] = {}
         self._events: deque[ScopeEvent] = deque(maxlen=history)
         self._counts = {"entered": 0, "left": 0, "cancelled": 0, "violations": 0}
 
@@ -150,7 +151,7 @@ class CancelScopeTracker:
         return self._enter(name, sys._getframe(1))
 
     def _enter(self, name: str, frame: FrameType | None) -> int:
-        scope = _HandScope(name)
+        scope = HandScope(name)
         record = self._world.scopes.scope_entered(scope, name, frame)
         self._scopes[record.serial] = (scope, record)
         self._counts["entered"] += 1
@@ -306,14 +307,10 @@ class ResourceMonitor:
     def __init__(self, world: World | None = None) -> None:
         """Share the agent's records unless `world` is given."""
         self._world = world if world is not None else shared_world()
-        self._sessions: dict[int, dict[str, Any]] = {}
-        self._session_count = 0
 
     def session_opened(self, name: str) -> int:
         """Record an SDK session; return its number."""
-        self._session_count += 1
-        self._sessions[self._session_count] = {"name": name, "opened_s": time.monotonic()}
-        return self._session_count
+        return self._world.sessions.opened(name)
 
     def session_closed(self, number: int) -> float:
         """Record that a session is closed; return how many seconds it was open.
@@ -321,7 +318,7 @@ class ResourceMonitor:
         Raises:
             KeyError: no such session is open.
         """
-        return time.monotonic() - float(self._sessions.pop(number)["opened_s"])
+        return self._world.sessions.closed(number) / 1e9
 
     def locks(self) -> list[dict[str, Any]]:
         """Return each known lock with its holders, waiters and waits."""
@@ -351,7 +348,7 @@ class ResourceMonitor:
         return {
             "locks": self._world.resources.statistics(),
             "loops": self._world.loops.statistics(),
-            "sessions": {"opened": self._session_count, "open": len(self._sessions)},
+            "sessions": self._world.sessions.statistics(),
             "process": self.process(),
         }
 

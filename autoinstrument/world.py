@@ -10,6 +10,7 @@ from autoinstrument.trackers.loops import LoopTracker
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.resources import ResourceTracker
 from autoinstrument.trackers.scopes import ScopeTracker
+from autoinstrument.trackers.sessions import SessionTracker
 from autoinstrument.trackers.tasks import TaskTracker
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class World:
         self.resources = ResourceTracker(moments, self.tasks, depth)
         self.generators = GeneratorTracker(moments, self.tasks, depth)
         self.loops = LoopTracker(moments)
+        self.sessions = SessionTracker()
         self.tasks.hidden = self.loops.hidden
         self.inner_of_shield: Callable[[Any], Any] = _nothing
 
@@ -40,8 +42,8 @@ class World:
         self.findings.add(finding)
 
     def statistics(self) -> dict[str, dict[str, int]]:
-        """Return the counters of all trackers."""
-        return {
+        """Return the counters of all trackers; of sessions only if the program named any."""
+        counts = {
             "tasks": self.tasks.statistics(),
             "scopes": self.scopes.statistics(),
             "locks": self.resources.statistics(),
@@ -53,6 +55,9 @@ class World:
                 "findings": sum(self.findings.dropped.values()),
             },
         }
+        if self.sessions.count:
+            counts["sessions"] = self.sessions.statistics()
+        return counts
 
 
 def _nothing(future: Any) -> None:

@@ -18,16 +18,17 @@ import logging
 import os
 import sys
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .config import DebugConfig, load_debug_config
 from .remote import RemoteDebugger
-from .tracking import Ledger, TrackedRecord, agent_status, task_name
+from .tracking import Ledger, TrackedRecord, Trackers, agent_status, shared_trackers, task_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import TextIO
 
@@ -41,16 +42,21 @@ _depth: Final[ContextVar[int]] = ContextVar("asyncscope_tracked_depth", default=
 class AsyncDebugger:
     """Follows operations, tasks, scopes, locks and SDK sessions that are named by hand.
 
-    A debug session is opened only for operations with breakpoints; everything else costs two clock
-    readings and one record. With `async_debugging.enabled: false` everything passes through.
+    All of it is told to the agent's trackers, or to trackers of its own where no agent is
+    installed: the same statistics, the same findings. A debug session is opened only for operations
+    with breakpoints. With `async_debugging.enabled: false` everything passes through.
     """
 
     def __init__(
         self,
         config: DebugConfig | str | os.PathLike[str] | None = None,
         remote: RemoteDebugger | None = None,
+        trackers: Trackers | None = None,
     ) -> None:
-        """Take settings, or the path of a `debug_config.yaml`; `remote` for another process."""
+        """Take settings, or the path of a `debug_config.yaml`; `remote` for another process.
+
+        `trackers` get the facts instead of those of this process.
+        """
         if config is None or isinstance(config, DebugConfig):
             self.config = config or (remote.config if remote is not None else DebugConfig())
         else:
@@ -58,6 +64,7 @@ class AsyncDebugger:
         self.remote = remote or RemoteDebugger(config=self.config)
         monitoring = self.config.monitoring
         self.ledger = Ledger(monitoring.max_operations, monitoring.retention_s)
+        self._trackers = trackers
         self.notifications = 0
         self.started = time.time()
         self._notify: list[Callable[[str, TrackedRecord], None]] = []
@@ -68,6 +75,13 @@ class AsyncDebugger:
     def enabled(self) -> bool:
         """Whether anything is followed at all."""
         return self.config.async_debugging.enabled
+
+    @property
+    def trackers(self) -> Trackers:
+        """Where facts are told; found at the first use."""
+        if self._trackers is None:
+            self._trackers = shared_trackers()
+        return self._trackers
 
     # -- operations ----------------------------------------------------------------------------
 
@@ -88,6 +102,7 @@ class AsyncDebugger:
         if not self.enabled:
             return await _begun(operation)
         record = TrackedRecord("operation", name, task_name(), dict(metadata or {}))
+        record.record = self.trackers.running_task()
         async with self._followed(record), AsyncExitStack() as stack:
             places = list(breakpoints)
             if places and self.config.async_debugging.remote_debugging:
@@ -127,7 +142,9 @@ class AsyncDebugger:
     async def tracked_task(self, name: str, **metadata: Any) -> AsyncIterator[TrackedRecord]:
         """Follow what the running task does in the block."""
         record = TrackedRecord("task", name, task_name(), metadata)
-        async with self._followed(record, on=self.config.async_debugging.track_tasks):
+        if self._follows(record):
+            record.record = self.trackers.running_task()
+        async with self._followed(record):
             yield record
 
     @asynccontextmanager
@@ -135,16 +152,20 @@ class AsyncDebugger:
         self, name: str, timeout_s: float | None = None, **metadata: Any
     ) -> AsyncIterator[TrackedRecord]:
         """Follow a scope; with `timeout_s` it is cancelled then, as by `asyncio.timeout`."""
-        settings = self.config.scope_tracking
         record = TrackedRecord("scope", name, task_name(), metadata, depth=_depth.get())
-        if settings.enabled and record.depth >= settings.max_nesting:
+        follows = self._follows(record)
+        if follows and record.depth >= self.config.scope_tracking.max_nesting:
             self._tell(f"scope {name!r} is nested {record.depth} deep", record)
         before = _depth.get()
         _depth.set(before + 1)
+        scope = self.trackers.scope_entered(name) if follows else None
         try:
-            async with self._followed(record, on=settings.enabled), asyncio.timeout(timeout_s):
+            # Without a deadline nothing is entered: an `asyncio.timeout` is a scope of its own.
+            async with self._followed(record), _deadline(timeout_s):
                 yield record
         finally:
+            if follows:
+                record.record = self.trackers.scope_left(scope)
             _depth.set(before)
 
     @asynccontextmanager
@@ -153,23 +174,62 @@ class AsyncDebugger:
     ) -> AsyncIterator[TrackedRecord]:
         """Hold a lock for the block; how long it was waited for and held is recorded."""
         record = TrackedRecord("lock", name, task_name())
-        async with self._followed(record, on=self.config.async_debugging.track_locks), lock:
-            record.waited_ms = (time.perf_counter_ns() - record.started_ns) / 1e6
-            limit_ms = self.config.notifications.lock_wait_ms
-            if limit_ms and record.waited_ms > limit_ms:
-                self._tell(f"lock {name!r} was waited for {record.waited_ms:.0f} ms", record)
-            yield record
+        if not self._follows(record):
+            async with lock:
+                yield record
+            return
+        async with self._followed(record):
+            await self._take(lock, record)
+            try:
+                yield record
+            finally:
+                self.trackers.lock_given_back(lock)
+                lock.release()
+
+    async def _take(
+        self, lock: asyncio.Lock | asyncio.Semaphore | asyncio.Condition, record: TrackedRecord
+    ) -> None:
+        self.trackers.lock_wanted(lock, record.name)
+        try:
+            await lock.acquire()
+        except BaseException:
+            self.trackers.lock_not_taken(lock)
+            raise
+        record.record = self.trackers.lock_taken(lock, record.name)
+        record.waited_ms = (time.perf_counter_ns() - record.started_ns) / 1e6
+        limit_ms = self.config.notifications.lock_wait_ms
+        if limit_ms and record.waited_ms > limit_ms:
+            self._tell(f"lock {record.name!r} was waited for {record.waited_ms:.0f} ms", record)
 
     @asynccontextmanager
     async def tracked_sdk_session(self, name: str, **metadata: Any) -> AsyncIterator[TrackedRecord]:
         """Follow a session with an SDK's client."""
         record = TrackedRecord("sdk_session", name, task_name(), metadata)
-        async with self._followed(record, on=self.config.async_debugging.track_sdk_sessions):
-            yield record
+        follows = self._follows(record)
+        if follows:
+            record.record = self.trackers.session_opened(name)
+        try:
+            async with self._followed(record):
+                yield record
+        finally:
+            if follows:
+                self.trackers.session_closed(record.record)
+
+    def _follows(self, record: TrackedRecord) -> bool:
+        settings = self.config.async_debugging
+        if not settings.enabled:
+            return False
+        wanted = {
+            "task": settings.track_tasks,
+            "scope": self.config.scope_tracking.enabled,
+            "lock": settings.track_locks,
+            "sdk_session": settings.track_sdk_sessions,
+        }
+        return wanted.get(record.kind, True)
 
     @asynccontextmanager
-    async def _followed(self, record: TrackedRecord, *, on: bool = True) -> AsyncIterator[None]:
-        if not (on and self.enabled):
+    async def _followed(self, record: TrackedRecord) -> AsyncIterator[None]:
+        if not self._follows(record):
             yield
             return
         self.ledger.begin(record)
@@ -241,7 +301,7 @@ class AsyncDebugger:
     # -- results -------------------------------------------------------------------------------
 
     def get_debug_statistics(self) -> dict[str, Any]:
-        """Return exact counters; with the agent installed, those of its trackers as well."""
+        """Return exact counters: of what was named, of the trackers, and of the hooks."""
         return {
             "enabled": self.enabled,
             "seconds": round(time.time() - self.started, 3),
@@ -249,6 +309,7 @@ class AsyncDebugger:
             "notifications": self.notifications,
             "dropped": self.ledger.dropped,
             "remote": self.remote.get_statistics(),
+            "trackers": self.trackers.statistics() if self.enabled else {},
             "agent": agent_status(),
         }
 
@@ -258,6 +319,7 @@ class AsyncDebugger:
             "version": 1,
             "process": {"pid": os.getpid(), "python": sys.version.split()[0], "argv": sys.argv},
             "statistics": self.get_debug_statistics(),
+            "findings": self.trackers.findings() if self.enabled else [],
             "running": [record.as_dict() for record in self.ledger.running.values()],
             "finished": [record.as_dict() for record in self.ledger.latest()],
         }
@@ -279,8 +341,14 @@ class AsyncDebugger:
                 f"  {kind}: {count} ended, {running} running, {failed} failed,"
                 f" longest {longest:.1f} ms\n"
             )
+        for finding in self.trackers.findings() if self.enabled else []:
+            out.write(f"  {finding['kind']}: {finding['message']}\n")
         remote = statistics["remote"]
         out.write(f"  debug sessions: {remote['sessions_opened']}, stops: {remote['stops']}\n")
+
+
+def _deadline(timeout_s: float | None) -> AbstractAsyncContextManager[object]:
+    return nullcontext() if timeout_s is None else asyncio.timeout(timeout_s)
 
 
 async def _begun(operation: Coroutine[Any, Any, T] | Callable[[], Awaitable[T]]) -> T:

@@ -1,7 +1,7 @@
-"""Records of what `AsyncDebugger` was asked to follow, and the one coupling to the agent.
+"""What `AsyncDebugger` was asked to follow, and where it tells that: the agent's own trackers.
 
-The agent's trackers record everything of a program; here is what somebody named by hand. Nothing of
-the agent is imported unless it is installed already.
+Names, metadata and outcomes are kept here, within bounds; the scopes, locks and sessions themselves
+are records of the trackers, where detectors look at them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,56 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KINDS = ("operation", "task", "scope", "lock", "sdk_session")
+
+
+class Trackers(Protocol):
+    """Where facts are told, each in the task that it is about; see `autoinstrument.by_hand`."""
+
+    def running_task(self) -> int:
+        """Return the number of the running task's record."""
+
+    def scope_entered(self, name: str) -> Any:
+        """Record a scope; the result is for `scope_left`."""
+
+    def scope_left(self, scope: Any) -> int:
+        """Record its end; return the number of its record."""
+
+    def lock_wanted(self, lock: Any, name: str) -> None:
+        """Record that the running task asks for a lock."""
+
+    def lock_taken(self, lock: Any, name: str) -> int:
+        """Record that it has it; return the number of the lock's record."""
+
+    def lock_not_taken(self, lock: Any) -> None:
+        """Record that it gave up."""
+
+    def lock_given_back(self, lock: Any) -> None:
+        """Record that it is about to release the lock."""
+
+    def session_opened(self, name: str) -> int:
+        """Record a session with an SDK; return its number."""
+
+    def session_closed(self, number: int) -> None:
+        """Record its end."""
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """Return the counters of all trackers."""
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Return what was found, as in the JSON report."""
+
+
+def shared_trackers() -> Trackers:
+    """Return the trackers of the agent in this process, or new ones where none is installed."""
+    from autoinstrument.by_hand import HandTrackers
+
+    return HandTrackers()
 
 
 @dataclass(slots=True)
@@ -29,6 +73,7 @@ class TrackedRecord:
         waited_ms: Of a lock, until it was there.
         depth: Of a scope, how many others are around it.
         stops: Of an operation, how often a breakpoint stopped it.
+        record: Number of the task, scope, lock or session in the trackers; 0 if there is none.
     """
 
     kind: str
@@ -43,6 +88,7 @@ class TrackedRecord:
     depth: int = 0
     stops: int = 0
     session_id: str = ""
+    record: int = 0
     started_ns: int = field(default_factory=time.perf_counter_ns)
 
     def ended(self, error: BaseException | None) -> None:
