@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.helpers import Child, child_environment, run_child
 
@@ -30,16 +31,15 @@ def both(
     return plain, run_child(path, env=settings, cwd=folder, timeout_s=timeout_s)
 
 
-def start(path: Path, *arguments: str, env: Mapping[str, str] | None = None, **options: object):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a Popen of text
-    """Start a program with the agent, with pipes for what it prints."""
-    return subprocess.Popen(  # type: ignore[call-overload]  # options are handed on
+def start(path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
+    """Start a program with the agent, with pipes for what it prints; returns a `Popen`."""
+    return subprocess.Popen(
         [sys.executable, path, *arguments],
         env=child_environment({"ASYNCSCOPE_ENABLE": "1", **(env or {})}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
     )
 
 
