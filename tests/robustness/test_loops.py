@@ -79,8 +79,11 @@ def test_loops_created_and_closed_many_times(tmp_path: Path, rounds: int) -> Non
     assert others(child.err) == []
     assert len(said(child.err)) == 2  # the summary and where the report is
     assert loops(tmp_path) == {
-        **{"seen": rounds, "running": 0, "closed": rounds},
-        **{"errors": 0, "blocked": loops(tmp_path)["blocked"]},
+        "seen": rounds,
+        "running": 0,
+        "closed": rounds,
+        "errors": 0,
+        "blocked": loops(tmp_path)["blocked"],
     }
 
 
