@@ -1,7 +1,6 @@
 """The one place where the parts meet: settings, trackers, hooks, detectors and sinks."""
 
 import atexit
-import json
 import os
 import sys
 import time
@@ -13,6 +12,7 @@ from autoinstrument import env, exits
 from autoinstrument._boot.say import put
 from autoinstrument.config.load import load
 from autoinstrument.config.schema import Settings
+from autoinstrument.config_file import file_section
 from autoinstrument.findings import (
     KINDS,
     FindingStore,
@@ -57,7 +57,8 @@ class Agent:
         trouble = ""
         if settings.baseline:
             baseline, trouble = read_baseline(settings.baseline)
-        self._problems += [line for line in (problem, trouble, self._wrong_fail_on()) if line]
+        wrong = self._wrong_kinds()
+        self._problems += [line for line in (problem, trouble, *wrong) if line]
         self.moments = Moments(say)
         self.findings = FindingStore(kinds, baseline)
         self.world = World(settings, self.moments, self.findings)
@@ -82,10 +83,18 @@ class Agent:
         self.outlet: Outlet | None = None
         self._recorder: Any = None
 
-    def _wrong_fail_on(self) -> str:
-        names = [name.strip() for name in self.settings.fail_on.split(",")]
-        wrong = [name for name in names if name and name != "any" and name not in KINDS]
-        return unknown_kinds("ASYNCSCOPE_FAIL_ON", wrong)
+    def _wrong_kinds(self) -> list[str]:
+        """Return a line for each setting that names kinds which do not exist."""
+        named = {
+            "ASYNCSCOPE_FAIL_ON": self.settings.fail_on,
+            "ASYNCSCOPE_BREAK_ON": self.settings.break_on,
+        }
+        lines = []
+        for variable, text in named.items():
+            names = [name.strip() for name in text.split(",")]
+            wrong = [name for name in names if name and name != "any" and name not in KINDS]
+            lines.append(unknown_kinds(variable, wrong))
+        return lines
 
     def install(self) -> None:
         """Put all hooks in place."""
@@ -130,7 +139,8 @@ class Agent:
         from autoinstrument.debugger.break_on import BreakOn
 
         try:
-            rule = BreakOn.from_environment(os.environ)
+            path = os.environ.get("ASYNCSCOPE_CONFIG", "").strip()
+            rule = BreakOn.from_text(self.settings.break_on, path)
         except Exception as exc:
             self._problems.append(f"ASYNCSCOPE_BREAK_ON is ignored: {exc}")
             return
@@ -155,7 +165,8 @@ class Agent:
 
         self._debug_asked = True
         try:
-            start_from_environment(os.environ, say, at_loop=at_loop)
+            address = self.settings.debugpy
+            start_from_environment(os.environ, say, at_loop=at_loop, address=address)
         except Exception as exc:
             self.moments.failed("debug port", exc)
 
@@ -345,7 +356,7 @@ def install() -> "Agent | None":
         return None
     if not env.in_main_interpreter():
         return None
-    section, source, trouble = _file_section()
+    section, source, trouble = file_section(os.environ)
     settings, problems = load(os.environ, section, source)
     problems += trouble
     os.environ.setdefault("ASYNCSCOPE_ROOT_PID", str(os.getpid()))
@@ -366,25 +377,6 @@ def install() -> "Agent | None":
     if settings.fail_on:
         exits.note_exit_status(agent.moments)
     return agent
-
-
-def _file_section() -> tuple[dict[str, Any], str, list[str]]:
-    """Return the `agent` section of the file that `ASYNCSCOPE_CONFIG` names, and problems."""
-    path = os.environ.get("ASYNCSCOPE_CONFIG", "").strip()
-    if not path:
-        return {}, "", []
-    from autoinstrument.debugger.yaml_subset import parse_yaml
-
-    try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read()
-        content = json.loads(text) if path.endswith(".json") else parse_yaml(text, path)
-        section = content.get("agent") or {}
-        if not isinstance(section, dict):
-            raise ValueError("the section agent is no mapping")
-    except Exception as exc:
-        return {}, path, [f"ASYNCSCOPE_CONFIG={path!r} is not usable ({exc}); using defaults"]
-    return section, path, []
 
 
 def _before_fork() -> None:

@@ -16,6 +16,7 @@ from autoinstrument._boot import ENABLE, OFF, ON
 from autoinstrument.cli.probe import OLDEST, Interpreter, probe
 from autoinstrument.config.load import load
 from autoinstrument.config.schema import settings
+from autoinstrument.config_file import file_section
 
 SUMMARY = "Check whether programs of this environment are watched, and by which hooks"
 TIMEOUT_S: Final = 60
@@ -168,8 +169,9 @@ def check_settings(environ: Mapping[str, str]) -> Iterator[Check]:
     value = ours.get(ENABLE, "").strip().lower()
     if value not in ON + OFF:
         yield Check(False, f"setting {ENABLE}={ours[ENABLE]!r} is none of {'/'.join(ON + OFF[1:])}")
-    _, problems = load(environ)
-    for problem in problems:
+    section, source, trouble = file_section(environ)
+    _, problems = load(environ, section, source)
+    for problem in (*trouble, *problems):
         yield Check(False, f"setting {problem}")
     known = OF_START_UP | {setting.variable for setting in settings()}
     for name, text in ours.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from . import _debugpy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
 _OWN_PACKAGE: Final = __name__.split(".", maxsplit=1)[0]
@@ -66,26 +66,20 @@ class BreakOn:
         self._latest: dict[tuple[str, str, int], float] = {}
 
     @classmethod
-    def from_text(cls, text: str, interval_s: float = 10.0) -> BreakOn:
-        """Return the rule of an `ASYNCSCOPE_BREAK_ON` value, kinds separated by commas."""
-        return cls(text.split(","), interval_s)
+    def from_text(cls, text: str, config_path: str = "") -> BreakOn:
+        """Return the rule of an `ASYNCSCOPE_BREAK_ON` value, kinds separated by commas.
 
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> BreakOn:
-        """Return the rule of `ASYNCSCOPE_BREAK_ON`, else of the `ASYNCSCOPE_CONFIG` file.
+        How often to stop is taken from the `breakpoints` section of the file, if there is one.
 
         Raises:
             ConfigError: the file is not usable.
         """
-        text = environ.get("ASYNCSCOPE_BREAK_ON", "")
-        path = environ.get("ASYNCSCOPE_CONFIG", "").strip()
-        if not path:
-            return cls.from_text(text)
+        if not config_path:
+            return cls(text.split(","))
         from .config import load_debug_config  # only with a file
 
-        settings = load_debug_config(path).breakpoints
-        kinds = text.split(",") if text.strip() else settings.break_on
-        return cls(kinds, settings.break_on_interval_s)
+        settings = load_debug_config(config_path).breakpoints
+        return cls(text.split(","), settings.break_on_interval_s)
 
     def found(self, kind: str, frame: FrameType | None) -> bool:
         """Stop for a finding made below `frame`, if it is one to stop at; say whether it was."""

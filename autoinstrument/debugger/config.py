@@ -55,7 +55,6 @@ class RemoteDebuggingConfig:
     """Section `remote_debugging`."""
 
     enabled: bool = _key(True, "false makes every debug session an empty one, nearly free")
-    listen: str = _key("", "open a port for an IDE: as ASYNCSCOPE_DEBUGPY, which wins")
     debugpy_config: str = _key("", "path of a debugpy_config.json, relative to this file")
     host: str = _key("127.0.0.1", "where the process to be debugged listens")
     port: int = _key(0, "its port; 0 means this very process", at_least=0, at_most=65535)
@@ -100,7 +99,6 @@ class BreakpointsConfig:
     lines: list[str] = _key(list, "set in every session: 'file.py:12' or 'file.py:12 if x > 3'")
     exceptions: list[str] = _key(list, "stop at: raised, uncaught, userUnhandled")
     exception_types: list[str] = _key(list, "limit exceptions to these types")
-    break_on: list[str] = _key(list, "kinds of finding to stop at: as ASYNCSCOPE_BREAK_ON")
     break_on_interval_s: float = _key(10.0, "at most one stop of a kind and place", at_least=0)
     max_per_session: int = _key(100, "breakpoints a session may set", at_least=1)
 
@@ -182,7 +180,7 @@ def load_debug_config(path: str | Path) -> DebugConfig:
     text = _read(path)
     content = _json(path, text) if str(path).endswith(".json") else parse_yaml(text, str(path))
     own = {key: value for key, value in content.items() if key not in FOREIGN_SECTIONS}
-    return read_section(DebugConfig, own, str(path))
+    return read_section(DebugConfig, own, str(path), FOREIGN_SECTIONS)
 
 
 def load_debugpy_config(path: str | Path) -> DebugpyConfig:
@@ -211,8 +209,10 @@ def _json(path: str | Path, text: str) -> dict[str, Any]:
     return content
 
 
-def read_section(cls: type[T], content: Mapping[str, Any], where: str) -> T:
-    """Return the dataclass with the values of the mapping.
+def read_section(
+    cls: type[T], content: Mapping[str, Any], where: str, foreign: frozenset[str] = frozenset()
+) -> T:
+    """Return the dataclass with the values of the mapping; `foreign` are other right keys.
 
     Raises:
         ConfigError: see `load_debug_config`.
@@ -222,7 +222,7 @@ def read_section(cls: type[T], content: Mapping[str, Any], where: str) -> T:
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}{_nearest(key, list(known))}")
+            raise ConfigError(f"{where}: unknown key {key!r}{_nearest(key, [*known, *foreign])}")
         place = f"{where}: {key}"
         if is_dataclass(hints[key]):
             if value is not None and not isinstance(value, dict):

@@ -55,16 +55,22 @@ class _Request:
 
 
 def start_from_environment(
-    environ: Mapping[str, str], say: Callable[[str], None], *, at_loop: bool = True
+    environ: Mapping[str, str],
+    say: Callable[[str], None],
+    *,
+    at_loop: bool = True,
+    address: str = "",
 ) -> DebugpyServer | None:
     """Open the port the environment asks for, and return its server, `None` if there is none.
+
+    `address` stands for `ASYNCSCOPE_DEBUGPY` where the environment does not set it.
 
     `say` gets every line for the user; nothing is printed otherwise and nothing is raised for
     what can go wrong with a port. `at_loop` is false when no event loop is about to run: then a
     process that only supervises workers is passed over.
     """
     try:
-        request = _read(environ)
+        request = _read(environ, address)
     except (ConfigError, ValueError) as exc:
         say(f"{exc}; no debugger is started")
         return None
@@ -133,12 +139,11 @@ def serve_request(
     return {"host": host, "port": port, "before": before is not None}
 
 
-def _read(environ: Mapping[str, str]) -> _Request | None:
+def _read(environ: Mapping[str, str], address: str) -> _Request | None:
     """Return what is asked for, environment before file; `None` for nothing."""
-    text = environ.get(VARIABLE, "").strip()
+    text = (environ.get(VARIABLE) or address).strip()
     path = environ.get("ASYNCSCOPE_CONFIG", "").strip()
     settings = load_debug_config(path) if path else DebugConfig()
-    text = text or settings.remote_debugging.listen.strip()
     if text.lower() in _OFF - {"0"}:
         return None
     base = _base(path, settings)

@@ -97,3 +97,12 @@ def test_folder_of_watched_processes_is_named(
     found = check_registry()
     assert found.good is None
     assert "can be entered by others" in found.text
+
+
+def test_mistakes_in_the_file_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("agent:\n  block_ms: soon\nsesions:\n  max_sessions: 1\n")
+    checks = list(check_settings({"ASYNCSCOPE_CONFIG": str(path)}))
+    assert [check.good for check in checks] == [False, False, None]
+    assert "did you mean 'sessions'?" in checks[0].text
+    assert "agent.block_ms" in checks[1].text

@@ -26,7 +26,7 @@ PROGRAM = """
 import asyncio, sys, types
 from autoinstrument.debugger.break_on import BreakOn
 
-rule = BreakOn.from_text("cross_task_scope_exit", interval_s=0.3)
+rule = BreakOn(["cross_task_scope_exit"], interval_s=0.3)
 
 # A hook of ours: a module inside the package calls the rule with its own frame.
 hook = types.ModuleType("autoinstrument.hooks.pretended")
@@ -75,15 +75,13 @@ def test_user_frame_is_the_first_that_is_not_ours() -> None:
     assert user_frame(frame) is None or user_frame(frame) is not frame
 
 
-def test_kinds_come_from_the_environment_before_the_file(tmp_path: Path) -> None:
+def test_kinds_come_as_text_and_the_interval_from_the_file(tmp_path: Path) -> None:
     path = tmp_path / "debug_config.yaml"
-    path.write_text("breakpoints:\n  break_on: [task_leaked]\n  break_on_interval_s: 2\n")
-    rule = BreakOn.from_environment({"ASYNCSCOPE_CONFIG": str(path)})
-    assert rule.kinds == {"task_leaked"}
+    path.write_text("breakpoints:\n  break_on_interval_s: 2\n")
+    rule = BreakOn.from_text("lock_deadlock, any", str(path))
+    assert rule.kinds == {"lock_deadlock", "any"}
     assert rule.interval_s == 2
-    both = {"ASYNCSCOPE_CONFIG": str(path), "ASYNCSCOPE_BREAK_ON": "lock_deadlock, any"}
-    assert BreakOn.from_environment(both).kinds == {"lock_deadlock", "any"}
-    assert BreakOn.from_environment({}).kinds == frozenset()
+    assert BreakOn.from_text("").kinds == frozenset()
 
 
 @pytest.mark.slow
