@@ -106,6 +106,7 @@ class Agent:
             asyncio_loops,
             asyncio_scopes,
             asyncio_tasks,
+            child_processes,
             contexts,
             task_ends,
         )
@@ -125,6 +126,10 @@ class Agent:
         self.outlet = Outlet.for_settings(self.settings, world, say, failed)
         if self.outlet is not None:
             self.watch.drains["export"] = self.outlet.drain
+            self.outlet.come_before_providers = self._finish_first
+            child_processes.install(
+                patches, self.outlet.child_environment, self.outlet.configure_child, failed
+            )
         if self.settings.record:
             self.watch.drains["recording"] = self._record
         self._install_late((generators, loops))
@@ -207,6 +212,12 @@ class Agent:
         self.watch.stop()
         self._presence.end()
         self.patches.undo()
+
+    def _finish_first(self) -> None:
+        """Let `finish` run before what has been registered for the exit since."""
+        if not self._finished and self.pid == _getpid():
+            atexit.unregister(self.finish)
+            atexit.register(self.finish)
 
     def finish(self) -> None:
         """At exit: last checks, report, summary, exit status. Runs once, on the calling thread."""
@@ -313,10 +324,14 @@ class Agent:
 
     def before_fork(self) -> None:
         """End the thread: a process with threads must not fork, and Python 3.12 warns."""
+        if self.outlet is not None:
+            self.outlet.before_fork()
         self.watch.stop()
 
     def after_fork_in_parent(self) -> None:
         """Go on watching."""
+        if self.outlet is not None:
+            self.outlet.after_fork_in_parent()
         if self.world.loops.running():
             self.watch.start()
 
@@ -328,6 +343,8 @@ class Agent:
         self._finished = False
         self._recorder = None
         self.findings.reset()
+        if self.outlet is not None:
+            self.outlet.after_fork_in_child()
         if self.world.loops.running():
             self.watch.start()
 

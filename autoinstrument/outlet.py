@@ -1,17 +1,25 @@
 """What leaves the process while it runs: finished work, handed to the exporters.
 
 The exporters, and with them OpenTelemetry, are made in the agent's own thread when there is
-something to export (docs/architecture.md).
+something to export (docs/architecture.md). Where a task's span stands is known earlier: the
+program's own spans and child processes hang below it.
 """
 
+import _thread
 import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Final
 
 from autoinstrument.config.schema import Settings
+from autoinstrument.records import TaskRecord
 from autoinstrument.world import World
 
 _DEADLINE_S: Final = 2.0  # an exit never waits longer for a backend
+
+_LOADING_S: Final = 10.0  # the SDK loads in 0.1 s; a busy machine may take seconds
+
+SpanContext = tuple[int, int, int]
 
 
 class Outlet:
@@ -28,8 +36,12 @@ class Outlet:
         """Collect from now on for the exporters of these names."""
         from autoinstrument.export.batch import ExportSettings
         from autoinstrument.export.collect import Collector
-        from autoinstrument.export.propagation import program_span_context
+        from autoinstrument.export.exporters import make_traces
+        from autoinstrument.export.nesting import Nesting
 
+        # The SDK needs it, and it cannot be loaded any more once the interpreter ends, when the
+        # exporters of a short program are made.
+        import_module("concurrent.futures.thread")
         self._settings = ExportSettings(
             exporters=names,
             file=settings.export_file,
@@ -38,10 +50,21 @@ class Outlet:
         )
         self._say = say
         self._failed = failed
+        self._world = world
         self._made: list[Any] | None = None
+        self._making = _thread.allocate_lock()
         self._on = True
+        self._forking = False
+        self._forked_in: SpanContext | None = None
         self._collector = Collector(world)
-        world.tasks.program_span = program_span_context
+        self._traces = make_traces(self._settings, os.environ, say)
+        # A file or a console holds our spans alone: the program's would hang below nothing.
+        inside = settings.nest_spans and bool({"otlp", "provider"} & set(names))
+        world.tasks.program_span = Nesting(self._traces, inside=inside)
+        self.come_before_providers: Callable[[], None] = _nothing
+        self._providers: tuple[Any, ...] = (None, None, None)
+        for moment in ("loop_stopped", "loop_closing"):
+            world.moments.on(moment, self._look_for_providers)
 
     @classmethod
     def for_settings(
@@ -53,18 +76,28 @@ class Outlet:
     ) -> "Outlet | None":
         """Return an outlet, or None where nothing is to be exported."""
         names = exporter_names(settings.exporter)
+        if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            return None
         return cls(names, settings, world, say, failed) if names else None
 
     def _exporters(self) -> list[Any]:
-        if self._made is None:
-            from autoinstrument.export.exporters import make_exporters
+        if not self._making.acquire(timeout=_LOADING_S):
+            raise TimeoutError("the exporters took too long to load")
+        try:
+            if self._made is None:
+                from autoinstrument.export.exporters import make_exporters
 
-            self._made = list(make_exporters(self._settings, os.environ, self._say))
-        return self._made
+                made = make_exporters(self._settings, os.environ, self._say, self._traces)
+                for exporter in made:
+                    exporter.load()
+                self._made = list(made)
+            return self._made
+        finally:
+            self._making.release()
 
     def drain(self) -> None:
         """Export what ended; called in the agent's thread once a second."""
-        if not self._on:
+        if not self._on or self._forking:
             return
         try:
             batch = self._collector.batch()
@@ -79,20 +112,110 @@ class Outlet:
         if not self._on:
             return []
         self._on = False
+        from autoinstrument.export.late import without_detectors
+
         batch, unfinished = self._collector.batch(), self._collector.unfinished()
+        if self._made is None and batch.is_empty() and unfinished.is_empty():
+            return []  # nothing ever ran
         notes = []
-        for exporter in self._exporters():
-            exporter.finish(batch, unfinished, _DEADLINE_S)
-            counts = exporter.statistics()
-            lost = {
-                name: count
-                for name, count in counts.items()
-                if count and ("drop" in name or "fail" in name)
-            }
-            if lost:
-                told = ", ".join(f"{count} {name}" for name, count in lost.items())
-                notes.append(f"not exported by {exporter.name}: {told}")
+        with without_detectors():
+            for exporter in self._exporters():
+                exporter.finish(batch, unfinished, _DEADLINE_S)
+                notes += _losses(exporter)
         return notes
+
+    def _look_for_providers(self, _: object) -> None:
+        """Ask for our turn at exit anew when the program has set a provider since.
+
+        The SDK's providers shut themselves down at exit, the latest first; what comes after that
+        is lost, with a warning of theirs.
+        """
+        from autoinstrument.export.propagation import program_providers
+
+        providers = program_providers()
+        if providers != self._providers:
+            self._providers = providers
+            self.come_before_providers()
+
+    # -- other processes ---------------------------------------------------------------------
+
+    def span_context(self) -> SpanContext | None:
+        """Return the span that runs in this thread, for a child process that is started now."""
+        from autoinstrument.export.propagation import program_span_context
+
+        record = self._world.tasks.current()
+        if record is None:
+            return program_span_context()
+        placement = self._traces.place(record, self._ancestors(record))
+        placement.trace.important = True  # what the child sends hangs below it
+        program = program_span_context()
+        if program is not None:
+            return program
+        return placement.trace.trace_id, placement.span_id, int(placement.trace.sampled)
+
+    def _ancestors(self, record: TaskRecord) -> dict[int, TaskRecord]:
+        live = list(self._world.tasks.live.values())
+        return {task.serial: task for task in live} if record.creator else {}
+
+    def child_environment(self, environ: Any) -> Any:
+        """Return the environment for a Python child that is started now with `environ`."""
+        from autoinstrument.export.propagation import child_environment
+
+        context = self.span_context() if self._on else None
+        return environ if context is None else child_environment(environ, context)
+
+    def configure_child(self, process: Any) -> None:
+        """Tell a process of `multiprocessing`, before it starts, below which span it hangs."""
+        from autoinstrument.export.propagation import configure_child
+
+        configure_child(process, self.span_context() if self._on else None)
+
+    def before_fork(self) -> None:
+        """End the threads of the exporters and note the span in which the fork happens.
+
+        Waits while exporters are loaded: a child forked in the middle of an import, by a thread
+        that it does not have, would wait for ever if it imported the same module.
+        """
+        if not self._on:
+            return
+        self._forking = True
+        if self._making.acquire(timeout=_LOADING_S):
+            self._making.release()
+        try:
+            self._forked_in = self.span_context()
+            for exporter in self._made or ():
+                exporter.before_fork()
+        except Exception as exc:
+            self._on = False
+            self._failed("export", exc)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on with the next drain."""
+        self._forking = False
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew below the span of the fork; the next drain makes exporters of its own."""
+        from autoinstrument.export.propagation import RemoteParent
+
+        self._forking = False
+        self._made = None
+        self._making = _thread.allocate_lock()
+        self._collector.after_fork()
+        self._traces.after_fork(RemoteParent(os.environ, self._forked_in))
+
+
+def _nothing() -> None:
+    """Stand in until the agent tells how to come first."""
+
+
+def _losses(exporter: Any) -> list[str]:
+    lost = {
+        name: count
+        for name, count in exporter.statistics().items()
+        if count and ("drop" in name or "fail" in name)
+    }
+    told = ", ".join(f"{count} {name}" for name, count in lost.items())
+    return [f"not exported by {exporter.name}: {told}"] if lost else []
 
 
 def exporter_names(text: str) -> tuple[str, ...]:

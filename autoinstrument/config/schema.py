@@ -32,6 +32,9 @@ class Settings:
     export_file: str = _setting(
         "", "ASYNCSCOPE_EXPORT_FILE", "path of the file exporter's OTLP JSON lines"
     )
+    nest_spans: bool = _setting(
+        True, "ASYNCSCOPE_NEST_SPANS", "the program's own spans hang below the task that makes them"
+    )
     debugpy: str = _setting("", "ASYNCSCOPE_DEBUGPY", "PORT or HOST:PORT for an IDE; 0 picks one")
     break_on: str = _setting(
         "", "ASYNCSCOPE_BREAK_ON", "kinds of finding at which an attached debugger stops"

@@ -45,6 +45,11 @@ class Batch:
     utilization: dict[int, float] = field(default_factory=dict)
     """Share of the time in which a loop was busy since the last batch, by the loop's serial."""
 
+    def is_empty(self) -> bool:
+        """Whether it holds no work at all."""
+        work = (self.tasks, self.scopes, self.waits, self.generators, self.blocked, self.findings)
+        return not any(work)
+
 
 @dataclass(frozen=True, slots=True)
 class ExportSettings:

@@ -18,6 +18,8 @@ class Collector:
     def __init__(self, world: World) -> None:
         """Collect from now on."""
         self._world = world
+        self._first = 0  # the last task that belongs to the process that was forked
+        self._before: dict[str, int] = {}  # what that process counted
         self._tasks: deque[TaskRecord] = deque(maxlen=_MOST_KEPT)
         self._findings: deque[Finding] = deque(maxlen=_MOST_KEPT)
         self._blocked: deque[BlockedPeriod] = deque(maxlen=_MOST_KEPT)
@@ -38,31 +40,55 @@ class Collector:
     def batch(self) -> Batch:
         """Return what ended since the last call; called in the agent's thread, or at exit."""
         world = self._world
-        counters = {
-            f"{group}.{name}": count
-            for group, counts in world.statistics().items()
-            for name, count in counts.items()
-        }
         return Batch(
-            tasks=_emptied(self._tasks),
+            tasks=[task for task in _emptied(self._tasks) if task.serial > self._first],
             scopes=_emptied(world.scopes.outbox),
             waits=_emptied(world.resources.outbox),
             generators=_emptied(world.generators.outbox),
             blocked=_emptied(self._blocked),
             findings=_emptied(self._findings),
-            counters=counters,
-            live=sorted(world.tasks.pending(), key=_serial),
+            counters=self._counters(),
+            live=self._pending(),
         )
+
+    def _counters(self) -> dict[str, int]:
+        return {
+            f"{group}.{name}": count - self._before.get(f"{group}.{name}", 0)
+            for group, counts in self._world.statistics().items()
+            for name, count in counts.items()
+        }
 
     def unfinished(self) -> Batch:
         """Return the work that is open now."""
         world = self._world
+        first = self._first
         return Batch(
-            tasks=sorted(world.tasks.pending(), key=_serial),
-            scopes=list(world.scopes.open.values()),
-            waits=list(world.resources.waiting.values()),
-            generators=list(world.generators.live.values()),
+            tasks=self._pending(),
+            scopes=[s for s in list(world.scopes.open.values()) if s.owner_serial > first],
+            waits=[w for w in list(world.resources.waiting.values()) if w.task.serial > first],
+            generators=[g for g in list(world.generators.live.values()) if g.owner_serial > first],
         )
+
+    def _pending(self) -> list[TaskRecord]:
+        pending = self._world.tasks.pending()
+        return sorted((task for task in pending if task.serial > self._first), key=_serial)
+
+    def after_fork(self) -> None:
+        """In a forked child: what began before the fork is the parent's to export."""
+        world = self._world
+        self._first = world.tasks.created
+        self._before = {}
+        self._before = self._counters()
+        for outbox in (
+            self._tasks,
+            self._findings,
+            self._blocked,
+            world.scopes.outbox,
+            world.resources.outbox,
+            world.generators.outbox,
+        ):
+            if outbox is not None:
+                outbox.clear()
 
 
 def _serial(record: Any) -> int:

@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.ids import SpanIds
 from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.metrics import Metrics
 from autoinstrument.export.pipeline import Pipeline
+from autoinstrument.export.propagation import RemoteParent
 from autoinstrument.export.resource import resource_attributes
+from autoinstrument.export.sampling import Budget, head_sampler
 from autoinstrument.export.sinks import Sink, make_sink
 from autoinstrument.export.spans import Span
-from autoinstrument.export.traces import SpanContext
-from autoinstrument.records import TaskRecord
+from autoinstrument.export.traces import Traces
 
 Say = Callable[[str], None]
 
@@ -23,6 +25,9 @@ class Exporter(Protocol):
     """Takes finished work out of the process."""
 
     name: str
+
+    def load(self) -> None:
+        """Load the libraries that are needed, so that nothing is imported later."""
 
     def drain(self, batch: Batch) -> None:
         """Export what ended; called in the agent's thread, about once a second."""
@@ -39,14 +44,27 @@ class Exporter(Protocol):
         The child makes exporters of its own and leaves these alone.
         """
 
-    def span_context(self, record: TaskRecord, creator: TaskRecord | None) -> SpanContext:
-        """Return (trace, span, flags) of a task that may still run, in any thread."""
+
+def make_traces(settings: ExportSettings, environ: Mapping[str, str], say: Say) -> Traces:
+    """Return empty traces, with the sampler and the parent that the environment names."""
+    return Traces(
+        head_sampler(environ, say),
+        SpanIds(),
+        Budget(settings.span_budget, time.monotonic_ns()),
+        RemoteParent(environ),
+    )
 
 
 def make_exporters(
-    settings: ExportSettings, environ: Mapping[str, str], say: Say
+    settings: ExportSettings,
+    environ: Mapping[str, str],
+    say: Say,
+    traces: Traces | None = None,
 ) -> list[Exporter]:
-    """Return the exporters; an empty list when nothing is to be exported."""
+    """Return the exporters; an empty list when nothing is to be exported.
+
+    `traces` are those that the program's threads ask already.
+    """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     resource = resource_attributes(environ, settings.instance_id)
@@ -57,7 +75,11 @@ def make_exporters(
         sink = make_sink(name, settings, environ, resource, say)
         if sink is not None:
             sinks.append(sink)
-    return [SpanExport(sinks, settings, environ, resource, say)] if sinks else []
+    if not sinks:
+        return []
+    if traces is None:
+        traces = make_traces(settings, environ, say)
+    return [SpanExport(sinks, Pipeline(settings, traces), environ, resource, say)]
 
 
 class SpanExport:
@@ -66,14 +88,14 @@ class SpanExport:
     def __init__(
         self,
         sinks: list[Sink],
-        settings: ExportSettings,
+        pipeline: Pipeline,
         environ: Mapping[str, str],
         resource: Mapping[str, str | int],
         say: Say,
     ) -> None:
         """Build nothing that needs the SDK yet: metrics follow with the first batch."""
         self.name = ",".join(sink.name for sink in sinks)
-        self.pipeline = Pipeline(settings, environ, say)
+        self.pipeline = pipeline
         self._sinks = sinks
         self._resource = resource
         self._say = say
@@ -84,6 +106,12 @@ class SpanExport:
         self._metrics: Metrics | None = None
         self._interval_s = _interval_s(environ, say)
         self._collected_s = time.monotonic()
+
+    def load(self) -> None:
+        """Load what the metrics and the sinks need."""
+        self._metrics_on()
+        for sink in self._sinks:
+            sink.load()
 
     def drain(self, batch: Batch) -> None:
         """Export what ended."""
@@ -97,15 +125,6 @@ class SpanExport:
     def before_fork(self) -> None:
         """End all threads."""
         self._each(lambda sink: sink.pause())
-
-    def span_context(self, record: TaskRecord, creator: TaskRecord | None) -> SpanContext:
-        """Return (trace, span, flags), for the program's spans below it and for child processes."""
-        known = {creator.serial: creator} if creator is not None else {}
-        program = record.trace
-        placement = self.pipeline.traces.place(record, known)
-        trace = placement.trace
-        flags = program[2] if type(program) is tuple else int(trace.sampled)
-        return trace.trace_id, placement.span_id, flags
 
     def finish(self, batch: Batch, unfinished: Batch, deadline_s: float) -> None:
         """Export the rest, what is open as unfinished, and the metrics' last values."""
@@ -150,16 +169,26 @@ class SpanExport:
 
     def _feed(self, batch: Batch) -> bool:
         """Hand a batch to the metrics; whether there are any."""
-        if not self._signals["metrics"]:
+        if not self._metrics_on() or self._metrics is None:
             return False
         try:
-            if self._metrics is None:
-                self._metrics = Metrics(self._resource, self.statistics)
             self._metrics.feed(batch)
         except Exception as exc:
-            self._signals["metrics"] = False
-            self._say(f"metrics are off: {type(exc).__name__}: {exc} (metrics-export)")
+            self._no_metrics(exc)
         return self._signals["metrics"]
+
+    def _metrics_on(self) -> bool:
+        """Make the instruments, once; whether there are metrics."""
+        if self._signals["metrics"] and self._metrics is None:
+            try:
+                self._metrics = Metrics(self._resource, self.statistics)
+            except Exception as exc:
+                self._no_metrics(exc)
+        return self._signals["metrics"]
+
+    def _no_metrics(self, exc: Exception) -> None:
+        self._signals["metrics"] = False
+        self._say(f"metrics are off: {type(exc).__name__}: {exc} (metrics-export)")
 
     def _collect(self) -> Any:
         self._collected_s = time.monotonic()

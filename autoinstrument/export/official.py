@@ -114,6 +114,9 @@ class OfficialSink:
         self._resource = make_resource(resource)
         self._logs = LogConverter(self._resource)
 
+    def load(self) -> None:
+        """Everything is there: the constructor imported it."""
+
     def start(self) -> None:
         """Start the sending thread unless it runs."""
         self._sender.start()

@@ -11,13 +11,11 @@ from typing import Any, Final
 
 from autoinstrument.export import logs
 from autoinstrument.export.batch import Batch, ExportSettings
-from autoinstrument.export.ids import SpanIds, WallClock
+from autoinstrument.export.ids import WallClock
 from autoinstrument.export.logs import LogRecord, LongOpen
-from autoinstrument.export.propagation import remote_parent
-from autoinstrument.export.sampling import Budget, head_sampler
-from autoinstrument.export.spans import SHORT_WAIT_NS, Span, SpanMaker, enclosing
+from autoinstrument.export.spans import SHORT_SCOPE_NS, SHORT_WAIT_NS, Span, SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
-from autoinstrument.records import FAILED, Finding, TaskRecord
+from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord
 
 SLOW_NS: Final = 1_000_000_000
 """Work that took this long is kept whatever the budget says."""
@@ -34,16 +32,14 @@ Make = Callable[[], Span]
 class Pipeline:
     """Makes spans and log records of batches; used by one thread at a time."""
 
-    def __init__(
-        self, settings: ExportSettings, environ: Mapping[str, str], say: Callable[[str], None]
-    ) -> None:
-        """Read sampler and parent from the environment."""
-        self.traces = Traces(head_sampler(environ, say), SpanIds(), remote_parent(environ))
+    def __init__(self, settings: ExportSettings, traces: Traces) -> None:
+        """Share the placements with whoever asks in the program's threads."""
+        self.traces = traces
         self.clock = WallClock()
         self.dropped = {"sampler": 0, "budget": 0}
         self.spans = 0
         self._maker = SpanMaker(self.traces, self.clock)
-        self._budget = Budget(settings.span_budget, time.monotonic_ns())
+        self._budget = traces.budget
         self._most_tasks = _STORM * settings.span_budget
         self._long_open = LongOpen(settings.long_open_s, self.clock, self._maker.statics)
         self._findings: dict[str, list[Finding]] = {}  # by task name, for tasks still running
@@ -116,21 +112,17 @@ class Pipeline:
         maker = self._maker
         children = self._children(batch, known)
         for task in sorted(batch.tasks, key=_serial):
-            if task.qualname.endswith(_HOUSEKEEPING) and task.outcome != FAILED:
+            if _is_housekeeping(task):
                 continue
             place = self.traces.place(task, known)
+            self.traces.link_of(task, place, known)
             findings = self._findings.pop(task.name, ()) if self._findings else ()
             took_ns = (task.ended_ns or now_ns) - task.created_ns
             if task.outcome == FAILED or findings or took_ns >= SLOW_NS:
                 place.trace.important = True
             links = children.get(task.serial, ())
             yield place.trace, _call(maker.task, task, place, findings, links, now_ns)
-        around = enclosing(batch.scopes)
-        for scope in batch.scopes:
-            place = self._owner(scope.owner, known)
-            if scope.expired_ns or scope.left_by not in {0, scope.owner_serial}:
-                place.trace.important = True
-            yield place.trace, _call(maker.scope, scope, place, around.get(scope.serial), now_ns)
+        yield from self._scopes(batch, known, now_ns)
         for wait in batch.waits:
             took_ns = (wait.ended_ns or now_ns) - wait.started_ns
             self._wait_serial += 1
@@ -147,6 +139,31 @@ class Pipeline:
             place.trace.important = True
             yield place.trace, _call(maker.blocked, period, place, now_ns)
 
+    def _scopes(
+        self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int
+    ) -> Iterator[tuple[Trace, Make]]:
+        shown = [scope for scope in batch.scopes if not self._is_small_talk(scope)]
+        around = enclosing(shown)
+        for scope in shown:
+            place = self._owner(scope.owner, known)
+            if scope.expired_ns or scope.left_by not in {0, scope.owner_serial}:
+                place.trace.important = True
+            outer = around.get(scope.serial)
+            yield place.trace, _call(self._maker.scope, scope, place, outer, now_ns)
+
+    def _is_small_talk(self, scope: ScopeRecord) -> bool:
+        """Whether a scope is a library's own, did nothing and was left at once.
+
+        HTTP clients enter several in each request; they would hide what the program does.
+        """
+        if scope.owner is not None and _is_housekeeping(scope.owner):
+            return True
+        if not scope.left_ns or scope.left_ns - scope.entered_ns >= SHORT_SCOPE_NS:
+            return False
+        if scope.expired_ns or scope.cancel_origin or scope.left_by != scope.owner_serial:
+            return False
+        return bool(scope.stack) and not self._maker.statics.is_users(scope.stack[0])
+
     def _owner(self, task: TaskRecord | None, known: Mapping[int, TaskRecord]) -> Placement:
         if task is not None:
             return self.traces.place(task, known)
@@ -161,8 +178,9 @@ class Pipeline:
         for record in known.values():
             if record.creator in ours:
                 place = self.traces.place(record, known)
-                if place.link is not None:
-                    kind = "created" if place.link.kind == "created_by" else "continued_by"
+                link = self.traces.link_of(record, place, known)
+                if link is not None:
+                    kind = "created" if link.kind == "created_by" else "continued_by"
                     found[record.creator].append(Link(place.trace.trace_id, place.span_id, kind))
         return found
 
@@ -177,7 +195,8 @@ class Pipeline:
         for key, trace in sorted(traces.items(), key=lambda item: not item[1].important):
             self._decide(trace)
             if trace.kept:
-                self._budget.spend(sizes[key])
+                self._budget.spend(sizes[key] - trace.paid)
+                trace.paid = 0
             else:
                 self.dropped["budget" if trace.sampled else "sampler"] += sizes[key]
         return [make() for trace, make in work if trace.kept]
@@ -193,6 +212,10 @@ class Pipeline:
 
 def _call(function: Callable[..., Span], *arguments: Any) -> Make:
     return lambda: function(*arguments)
+
+
+def _is_housekeeping(task: TaskRecord) -> bool:
+    return task.qualname.endswith(_HOUSEKEEPING) and task.outcome != FAILED
 
 
 def _serial(record: TaskRecord) -> int:

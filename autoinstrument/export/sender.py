@@ -88,6 +88,7 @@ class Sender:
         self._until = time.monotonic() + deadline_s
         self._transport.hurry()
         if not self._running:
+            self._paused = False  # a fork may have come since the last batch
             self._send_queued()
             self._transport.close()
         else:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final, Protocol
 
 from autoinstrument._boot.say import put
@@ -25,6 +26,9 @@ class Sink(Protocol):
     """One destination."""
 
     name: str
+
+    def load(self) -> None:
+        """Load the libraries that are needed, so that nothing is imported later."""
 
     def start(self) -> None:
         """Be ready to send in the background; called with each batch, not at exit."""
@@ -98,6 +102,9 @@ class JsonSink:
         self._sender = sender
         self._envelope = otlp.Envelope(resource)
 
+    def load(self) -> None:
+        """Everything is there: the encoder is our own."""
+
     def start(self) -> None:
         """Start the sending thread unless it runs."""
         self._sender.start()
@@ -166,6 +173,9 @@ class FileSink:
         self._torn: set[str] = set()  # a line may have been written in part
         self._counts = {"exported": 0, "dropped.file": 0, "failed": 0}
 
+    def load(self) -> None:
+        """Nothing is needed."""
+
     def start(self) -> None:
         """Nothing runs in the background."""
 
@@ -212,6 +222,9 @@ class ConsoleSink:
         """Start at zero."""
         self._exported = 0
 
+    def load(self) -> None:
+        """Nothing is needed."""
+
     def start(self) -> None:
         """Nothing runs in the background."""
 
@@ -253,6 +266,10 @@ class ProviderSink:
         self._say = say
         self._logs: Any = None
         self._counts = {"exported": 0, "dropped.no_provider": 0, "failed": 0}
+
+    def load(self) -> None:
+        """Load what turns our spans into the SDK's."""
+        import_module("autoinstrument.export.sdk")
 
     def start(self) -> None:
         """Nothing runs in the background."""

@@ -22,6 +22,9 @@ from autoinstrument.stacks import parked
 SHORT_WAIT_NS: Final = 1_000_000
 """Waits for a lock shorter than this are in the histogram only."""
 
+SHORT_SCOPE_NS: Final = 1_000_000
+"""Scopes of libraries that were left within this time, and did nothing, are only counted."""
+
 _MOST_LINKS: Final = 32
 UNFINISHED: Final = ("asyncscope.unfinished", True)
 _UPPER_BOUND: Final = ("asyncscope.end.upper_bound", True)
@@ -88,7 +91,6 @@ class SpanMaker:
         self.traces = traces
         self.clock = clock
         self.statics = Statics()
-        self._more: dict[int, Trace] = {}  # trace that continues a full one, by its identity
 
     # -- tasks -----------------------------------------------------------------------------
 
@@ -165,7 +167,7 @@ class SpanMaker:
         creator = self.traces.placed(record.creator)
         if creator is None or placement.parent_id != creator.span_id:
             return
-        if self.traces.outlived(record):
+        if self.traces.outlived(record) and not placement.trace.foreign:
             # Placed as a child while its creator ran: it stays in the trace, as a root.
             span.parent_id = 0
             link = Link(creator.trace.trace_id, creator.span_id, "created_by")
@@ -301,13 +303,7 @@ class SpanMaker:
         if trace.spans < MOST_SPANS:
             trace.spans += 1
             return trace, True
-        more = self._more.get(trace.trace_id)
-        if more is None or more.spans >= MOST_SPANS:
-            more = self.traces.fresh(trace)
-            more.kept = trace.kept
-            if len(self._more) > 1000:
-                self._more.clear()
-            self._more[trace.trace_id] = more
+        more = self.traces.continued(trace)
         more.spans += 1
         return more, False
 

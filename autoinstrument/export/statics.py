@@ -109,6 +109,10 @@ class Statics:
                 best, best_rank = raw, rank
         return best
 
+    def is_users(self, raw: RawPlace) -> bool:
+        """Whether a place is in the program itself, not in a library."""
+        return self._rank(raw[0]) == 0
+
     def _rank(self, code: CodeType) -> int:
         found = self._ranks.get(id(code))
         if found is not None:

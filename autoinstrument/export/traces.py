@@ -4,7 +4,8 @@ Theory of operation. A task is placed once, when somebody first asks: the export
 task or a child of it is exported, or the program when it starts a span of its own inside the
 task. The rules, in order:
 
-1. The program's own span was current at creation: the task is its child, in its trace.
+1. The program's own span was current at creation: the task is its child, in its trace; when
+   that trace is full or not kept, in a trace that continues it.
 2. The creator still runs, or was over no sooner than the task: the task is the creator's child.
 3. The creator was over first: a new trace, with a link to the creator.
 4. The creator's trace is full or too deep for viewers: a new trace, with a link.
@@ -17,17 +18,18 @@ oldest first.
 import os
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from autoinstrument.export.ids import TASK, SpanIds
-from autoinstrument.export.sampling import HeadSampler
+from autoinstrument.export.sampling import Budget, HeadSampler
 from autoinstrument.records import TaskRecord
 
 MOST_SPANS: Final = 2_000  # viewers become slow above
 MOST_DEPTH: Final = 100
 _KEEP: Final = 50_000
 _ANCESTORS: Final = 10_000
+_MOST_CONTINUED: Final = 1_000
 _UNSURE_NS: Final = 1_000_000_000
 
 SpanContext = tuple[int, int, int]
@@ -37,7 +39,7 @@ SpanContext = tuple[int, int, int]
 class Trace:
     """One trace: how full it is, and whether it is exported."""
 
-    __slots__ = ("important", "kept", "late", "sampled", "spans", "trace_id")
+    __slots__ = ("foreign", "important", "kept", "late", "paid", "sampled", "spans", "trace_id")
 
     def __init__(self, trace_id: int, *, sampled: bool) -> None:
         """Begin an empty trace; `kept` is None until the budget decided."""
@@ -47,6 +49,8 @@ class Trace:
         self.important = False  # holds an error, a finding or slow work
         self.kept: bool | None = None
         self.late = False  # dropped first and kept from some moment on
+        self.foreign = False  # begun by a span of the program
+        self.paid = 0  # spans that the budget was charged for before they ended
 
 
 class Link:
@@ -89,19 +93,32 @@ class Traces:
     """Places tasks in traces. Called in the agent's thread, and in the program's when it asks."""
 
     def __init__(
-        self, sampler: HeadSampler, ids: SpanIds, remote: SpanContext | None = None
+        self,
+        sampler: HeadSampler,
+        ids: SpanIds,
+        budget: Budget,
+        remote: Callable[[], SpanContext | None] = lambda: None,
     ) -> None:
-        """`remote` is the span of another process under which this process hangs."""
+        """`remote` tells the span of another process under which this process hangs."""
         self.ids = ids
+        self.budget = budget
         self._sampler = sampler
-        # Of our own: the program may seed the shared one. Made anew in a forked child.
+        # Of our own: the program may seed the shared one.
         self._numbers = random.Random(os.urandom(16))  # 0.2 us a number; urandom takes 1 us
         self._remote = remote
         self._placed: dict[int, Placement] = {}
         self._ended: dict[int, int] = {}  # serial of a creator that is over -> when
         self._by_id: dict[int, Trace] = {}
+        self._more: dict[int, Trace] = {}  # the trace that continues a full one, by its number
         # Re-entrant: a signal handler of the program may start a span while we hold it.
         self._lock = threading.RLock()
+
+    def after_fork(self, remote: Callable[[], SpanContext | None]) -> None:
+        """In a forked child: numbers of its own; tasks that were placed stay where they are."""
+        self.ids = SpanIds()
+        self._numbers = random.Random(os.urandom(16))
+        self._lock = threading.RLock()
+        self._remote = remote
 
     def place(self, record: TaskRecord, known: Mapping[int, TaskRecord]) -> Placement:
         """Return a task's placement, made now when it has none; `known` finds creators."""
@@ -114,6 +131,40 @@ class Traces:
         placement = record.trace
         assert isinstance(placement, Placement)
         return placement
+
+    def place_within(self, record: TaskRecord, program: SpanContext) -> Placement | None:
+        """Place a new task below the program's span `program`, in the program's thread.
+
+        Returns its placement if the program's spans inside the task may hang below it: when
+        the trace has room, and the budget lets it be exported. None otherwise.
+        """
+        with self._lock:
+            trace = self._trace_of(program[0], program[2])
+            if trace.kept is None and trace.sampled:
+                trace.kept = self.budget.open
+            if not trace.sampled or not trace.kept:
+                record.trace = program
+                return None
+            self.budget.spend(1)
+            trace.paid += 1
+            record.trace = program
+            self._place_one(record)
+            placement = record.trace
+            return placement if placement.trace is trace else None
+
+    def link_of(
+        self, record: TaskRecord, placement: Placement, known: Mapping[int, TaskRecord]
+    ) -> Link | None:
+        """Return the link to where a task comes from, if that is another trace.
+
+        A task below a span of the program is placed before its creator may be.
+        """
+        if placement.link is None and placement.trace.foreign and record.creator in known:
+            creator = self.place(known[record.creator], known)
+            if creator.trace is not placement.trace:
+                link = Link(creator.trace.trace_id, creator.span_id, "created_by")
+                placement.link = link
+        return placement.link
 
     def placed(self, serial: int) -> Placement | None:
         """Return the placement of a task by its number, if it has one."""
@@ -166,7 +217,7 @@ class Traces:
         program = record.trace
         creator = self._placed.get(record.creator)
         if type(program) is tuple:
-            placement = self._under_program(span_id, program)
+            placement = self._under_program(span_id, program, creator)
         elif creator is None:
             placement = self._root(span_id)
         else:
@@ -177,10 +228,29 @@ class Traces:
             _forget(self._placed)
         self._placed[record.serial] = placement
 
-    def _under_program(self, span_id: int, program: SpanContext) -> Placement:
+    def _under_program(
+        self, span_id: int, program: SpanContext, creator: Placement | None
+    ) -> Placement:
         trace_id, parent_id, flags = program
         trace = self._trace_of(trace_id, flags)
-        return Placement(trace, span_id, parent_id)
+        trace.foreign = True
+        nested = creator is not None and creator.trace is trace and creator.span_id == parent_id
+        depth = creator.depth + 1 if nested and creator is not None else 0
+        if trace.spans >= MOST_SPANS or depth >= MOST_DEPTH:
+            more = self.continued(trace)
+            return Placement(more, span_id, link=Link(trace_id, parent_id, "continues"))
+        return Placement(trace, span_id, parent_id, depth)
+
+    def continued(self, trace: Trace) -> Trace:
+        """Return a trace with room that takes what a full one cannot."""
+        more = self._more.get(trace.trace_id)
+        if more is None or more.spans >= MOST_SPANS:
+            more = self.fresh(trace)
+            more.kept = trace.kept
+            if len(self._more) >= _MOST_CONTINUED:
+                _forget(self._more)
+            self._more[trace.trace_id] = more
+        return more
 
     def _trace_of(self, trace_id: int, flags: int) -> Trace:
         trace = self._by_id.get(trace_id)
@@ -192,14 +262,14 @@ class Traces:
         return trace
 
     def _root(self, span_id: int) -> Placement:
-        if self._remote is not None:
-            trace_id, parent_id, flags = self._remote
+        remote = self._remote()
+        if remote is not None:
+            trace_id, parent_id, flags = remote
             trace = self._trace_of(trace_id, flags)
             if trace.spans < MOST_SPANS:
                 return Placement(trace, span_id, parent_id, parent_is_remote=True)
-            return Placement(
-                self.fresh(trace), span_id, link=Link(trace_id, parent_id, "continues")
-            )
+            link = Link(trace_id, parent_id, "continues")
+            return Placement(self.continued(trace), span_id, link=link)
         trace_id = self._new_id()
         trace = Trace(trace_id, sampled=self._sampler.keeps(trace_id, None))
         self._by_id[trace_id] = trace

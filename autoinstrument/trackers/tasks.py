@@ -49,7 +49,7 @@ class TaskTracker:
         self._handed: dict[int, RawStack] = {}  # coroutine -> where another thread gave it
         self.stack_depth = stack_depth
         self.root_seen: Any = None  # called with the root code object of each new task
-        self.program_span: Any = None  # called for the program's own span, if it makes spans
+        self.program_span: Any = None  # called with each new task and its record
         self.outbox: deque[TaskRecord] | None = None  # ended tasks for the exporters
         self._moments = moments
 
@@ -72,7 +72,7 @@ class TaskTracker:
         if creator is not None and creator is not record:
             record.creator = creator.serial
         if self.program_span is not None:
-            record.trace = self.program_span()
+            self.program_span(task, record)
         if record.code is not None and self.root_seen is not None:
             self.root_seen(record.code, coro)
         return record

@@ -2,25 +2,30 @@
 
 import asyncio
 import contextvars
-import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from autoinstrument.export.batch import Batch, ExportSettings
-from autoinstrument.export.exporters import make_exporters
+from autoinstrument.export.batch import ExportSettings
+from autoinstrument.export.exporters import make_traces
 from autoinstrument.export.ids import SpanIds
+from autoinstrument.export.nesting import Nesting, make_current_inside
 from autoinstrument.export.propagation import (
+    RemoteParent,
     child_environment,
-    nest_program_spans,
+    configure_child,
+    context_variable,
     parse_traceparent,
     program_span_context,
-    remote_parent,
     traceparent,
 )
+from autoinstrument.export.traces import MOST_SPANS, Placement, SpanContext, Traces
+from autoinstrument.hooks.child_processes import _is_python
 from tests.export.play import Play
 from tests.helpers import run_child
 
@@ -28,11 +33,15 @@ from tests.helpers import run_child
 def test_current_span_of_the_program_is_read() -> None:
     tracer = TracerProvider().get_tracer("program")
     assert program_span_context() is None
+    variable = context_variable()
+    assert variable is not None
+    assert not variable.get(None)
     with tracer.start_as_current_span("request") as span:
-        context = span.get_span_context()
-        flags = int(context.trace_flags)
-        assert program_span_context() == (context.trace_id, context.span_id, flags)
+        found = span.get_span_context()
+        flags = int(found.trace_flags)
+        assert program_span_context() == (found.trace_id, found.span_id, flags)
         assert flags & 1
+        assert variable.get(None)
 
 
 def test_program_without_opentelemetry_stays_without() -> None:
@@ -44,77 +53,133 @@ def test_program_without_opentelemetry_stays_without() -> None:
     assert (child.status, child.err) == (0, "")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="a task's context cannot be reached")
+class Program:
+    """A program that makes spans, and what it exported."""
+
+    def __init__(self) -> None:
+        self.memory = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self.memory))
+        self.tracer = provider.get_tracer("program")
+
+    def parents(self) -> dict[str, int]:
+        spans = self.memory.get_finished_spans()
+        return {span.name: span.parent.span_id if span.parent else 0 for span in spans}
+
+
+OWN = 0xBEEF
+
+
+def around() -> SpanContext:
+    found = program_span_context()
+    assert found is not None
+    return found
+
+
+def nest(task: Any) -> bool:
+    outer = around()
+    return make_current_inside(task, outer, (outer[0], OWN, 1))
+
+
 def test_spans_of_the_program_nest_below_their_task() -> None:
-    memory = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(memory))
-    tracer = provider.get_tracer("program")
+    program = Program()
 
     async def work() -> None:
-        with tracer.start_as_current_span("query"):
+        with program.tracer.start_as_current_span("query"):
             await asyncio.sleep(0)
 
     async def main() -> None:
-        with tracer.start_as_current_span("request") as request:
-            trace_id = request.get_span_context().trace_id
+        with program.tracer.start_as_current_span("request") as request:
             task = asyncio.create_task(work())
-            assert nest_program_spans(task, (trace_id, 0xBEEF, 1))
+            assert nest(task)
             assert trace.get_current_span() is request
             await task
 
     asyncio.run(main())
-    query, request = memory.get_finished_spans()
-    assert query.parent is not None
-    assert request.context is not None
-    assert (query.parent.trace_id, query.parent.span_id) == (request.context.trace_id, 0xBEEF)
+    assert program.parents() == {"query": OWN, "request": 0}
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="a task's context cannot be reached")
-def test_one_tree_of_the_programs_spans_and_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporter `provider`: all spans in the program's own exporter, one coherent trace."""
-    memory = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(memory))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    tracer = provider.get_tracer("program")
-    settings = ExportSettings(exporters=("provider",))
-    environ = {"OTEL_METRICS_EXPORTER": "none"}
-    (exporter,) = make_exporters(settings, environ, pytest.fail)
-    play = Play()
+def test_task_that_made_another_span_current_is_left_alone() -> None:
+    """An eager task has run its first step before its record is made."""
+    program = Program()
+    task_context = contextvars.copy_context()
 
-    async def query() -> None:
-        with tracer.start_as_current_span("query"):
-            await asyncio.sleep(0)
+    class Eager:
+        def get_context(self) -> contextvars.Context:
+            return task_context
 
-    async def main() -> None:
-        with tracer.start_as_current_span("request"):
-            record = play.task("task", 1, 50, program=program_span_context())
-            task = asyncio.create_task(query())
-            assert nest_program_spans(task, exporter.span_context(record, None))
-            await task
-
-    asyncio.run(main())
-    exporter.drain(play.batch())
-    exporter.finish(Batch(), Batch(), 1.0)
-    spans = memory.get_finished_spans()
-    parents = {span.name: span.parent.span_id if span.parent else 0 for span in spans}
-    numbers = {span.name: span.context.span_id for span in spans if span.context is not None}
-    assert parents == {"request": 0, "task": numbers["request"], "query": numbers["task"]}
-    assert len({span.context.trace_id for span in spans if span.context is not None}) == 1
-    assert exporter.statistics()["exported"] == 1
+    with program.tracer.start_as_current_span("request"):
+        outer = around()
+        task_context.run(lambda: context.attach(context.set_value("x", 1)))
+        assert make_current_inside(Eager(), outer, (outer[0], OWN, 1)) is False
 
 
 def test_entered_context_is_left_alone() -> None:
     class Running:
         def get_context(self) -> contextvars.Context:
-            return context
+            return entered
 
-    context = contextvars.copy_context()
-    assert context.run(nest_program_spans, Running(), (1, 2, 1)) is False
+    entered = contextvars.copy_context()
+    assert entered.run(make_current_inside, Running(), (1, 2, 1), (1, 3, 1)) is False
+
+
+def traces(budget: int = 1_000) -> Traces:
+    return make_traces(ExportSettings(span_budget=budget), {}, pytest.fail)
+
+
+def test_full_trace_of_the_program_is_continued_in_another_one() -> None:
+    placed = traces(10_000)
+    play = Play()
+    records = [play.task(f"t{number}", number) for number in range(MOST_SPANS + 2)]
+    inside = [placed.place_within(record, (0xABC, 0xDEF, 1)) for record in records]
+    first, last = records[0].trace, records[-1].trace
+    assert isinstance(first, Placement)
+    assert isinstance(last, Placement)
+    assert (first.trace.trace_id, first.parent_id) == (0xABC, 0xDEF)
+    assert inside[MOST_SPANS - 1] is not None
+    assert inside[MOST_SPANS:] == [None, None]  # the program's spans stay where they are
+    assert last.trace is records[MOST_SPANS].trace.trace
+    assert last.link is not None
+    assert (last.link.trace_id, last.link.span_id, last.link.kind) == (0xABC, 0xDEF, "continues")
+
+
+def test_no_span_of_the_program_hangs_below_one_that_the_budget_drops() -> None:
+    placed = traces(1)
+    play = Play()
+    found = [
+        placed.place_within(play.task(f"t{number}", number), (number + 1, 0xDEF, 1))
+        for number in range(4)
+    ]
+    assert [item is not None for item in found] == [True, True, False, False]
+
+
+def test_context_given_to_create_task_is_left_alone() -> None:
+    program = Program()
+    nesting = Nesting(traces(), inside=True)
+    play = Play()
+
+    def create_task(coro: Any, *, context: Any = None) -> Any:
+        task = asyncio.get_running_loop().create_task(coro, context=context)
+        nesting(task, play.task(f"t{len(play.tasks)}"))
+        return task
+
+    async def current() -> int:
+        return trace.get_current_span().get_span_context().span_id
+
+    async def main() -> tuple[int, int, int]:
+        with program.tracer.start_as_current_span("request"):
+            given = contextvars.copy_context()
+            own = around()[1]
+            return own, await create_task(current(), context=given), await create_task(current())
+
+    request, shared, copied = asyncio.run(main())
+    assert shared == request
+    assert copied == play.tasks["t1"].trace.span_id != request
 
 
 GOOD = f"00-{0xABC:032x}-{0xDEF:016x}-01"
+OTHER = f"00-{0xABCD:032x}-{0xDEF:016x}-01"
+CONTEXT = (0xABC, 0xDEF, 1)
 
 
 @pytest.mark.parametrize(
@@ -126,19 +191,79 @@ def test_wrong_header_is_ignored(text: str) -> None:
 
 
 def test_header_survives_a_round_trip() -> None:
-    assert parse_traceparent(GOOD) == (0xABC, 0xDEF, 1)
-    assert traceparent((0xABC, 0xDEF, 1)) == GOOD
-    environ = child_environment({"BAGGAGE": "a=b"}, (0xABC, 0xDEF, 1))
-    assert environ == {"BAGGAGE": "a=b", "TRACEPARENT": GOOD}
-    assert remote_parent(environ) == (0xABC, 0xDEF, 1)
+    assert parse_traceparent(GOOD) == CONTEXT
+    assert traceparent(CONTEXT) == GOOD
+    environ = child_environment({"A": "b"}, CONTEXT)
+    assert environ == {"A": "b", "TRACEPARENT": GOOD}
+    assert RemoteParent(environ)() == CONTEXT
 
 
-def test_propagators_without_tracecontext_switch_it_off() -> None:
+def test_environment_of_the_program_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    before = dict(os.environ)
+    assert child_environment(None, CONTEXT) == before | {"TRACEPARENT": GOOD}
+    given = {"A": "b"}
+    child_environment(given, CONTEXT)
+    assert given == {"A": "b"}
+    assert dict(os.environ) == before
+
+
+def test_parent_that_the_program_chose_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEPARENT", OTHER)
+    copied = {"TRACEPARENT": OTHER, "TRACESTATE": "a=b"}
+    assert child_environment(copied, CONTEXT) == {"TRACEPARENT": GOOD}
+    chosen = {"TRACEPARENT": f"00-{7:032x}-{8:016x}-01"}
+    assert child_environment(chosen, CONTEXT) is chosen
+    in_bytes = {b"TRACEPARENT": b""}
+    assert child_environment(in_bytes, CONTEXT) is in_bytes
+
+
+def test_baggage_of_the_program_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAGGAGE", "given=1")
+    assert child_environment(None, CONTEXT)["BAGGAGE"] == "given=1"
+    token = context.attach(baggage.set_baggage("user", "a b"))
+    try:
+        assert child_environment(None, CONTEXT)["BAGGAGE"] == "user=a%20b"
+        assert child_environment({"BAGGAGE": "own=2"}, CONTEXT)["BAGGAGE"] == "own=2"
+    finally:
+        context.detach(token)
+
+
+def test_propagators_without_tracecontext_switch_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     environ = {"OTEL_PROPAGATORS": "b3", "TRACEPARENT": GOOD}
-    assert remote_parent(environ) is None
-    assert child_environment({"OTEL_PROPAGATORS": "none"}, (1, 2, 1)) == {
-        "OTEL_PROPAGATORS": "none"
-    }
+    assert RemoteParent(environ)() is None
+    monkeypatch.setenv("OTEL_PROPAGATORS", "none")
+    given = {"A": "b"}
+    assert child_environment(given, CONTEXT) is given
+
+
+def test_process_object_forgets_the_parent_of_its_maker() -> None:
+    process = SimpleNamespace(_config={"authkey": b"", "asyncscope.traceparent": OTHER})
+    configure_child(process, None)
+    assert process._config == {"authkey": b""}
+    configure_child(process, CONTEXT)
+    assert process._config == {"authkey": b"", "asyncscope.traceparent": GOOD}
+
+
+@pytest.mark.parametrize(
+    ("args", "executable", "shell", "expected"),
+    [
+        (["python", "-c", ""], None, False, True),
+        (["/usr/bin/python3.12", "x.py"], None, False, True),
+        (["name", "x.py"], "/usr/bin/python3", False, True),
+        ("python x.py", None, True, True),
+        (["python x.py"], None, True, True),
+        (["ls"], None, False, False),
+        ("ls python", None, True, False),
+        ([], None, False, False),
+        (b"python3", None, False, True),
+        (None, None, False, False),
+    ],
+)
+def test_only_python_is_told(args: Any, executable: Any, shell: bool, expected: bool) -> None:
+    assert _is_python(args, executable, shell) is expected
 
 
 def test_numbers_of_spans_never_collide() -> None:

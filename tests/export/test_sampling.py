@@ -13,6 +13,7 @@ from opentelemetry.trace import (
 )
 
 from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.exporters import make_traces
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.sampling import Budget, head_sampler
 from tests.export.play import FAILED, Play, finding
@@ -85,7 +86,8 @@ def test_sampled_out_traces_vanish_whole(tmp_path: Path) -> None:
 
 
 def pipeline(budget: int) -> Pipeline:
-    return Pipeline(ExportSettings(span_budget=budget), {}, pytest.fail)
+    settings = ExportSettings(span_budget=budget)
+    return Pipeline(settings, make_traces(settings, {}, pytest.fail))
 
 
 def test_budget_drops_whole_traces_and_keeps_what_matters() -> None:
