@@ -26,6 +26,7 @@ from autoinstrument.places import is_user_file
 from autoinstrument.records import Finding
 
 _current: list["Agent"] = []
+_FORK_S = 5.0  # a fork waits so long at most for a drain that runs, which takes milliseconds
 _getpid, _time = os.getpid, time.time  # bound before a program replaces them
 
 
@@ -325,14 +326,19 @@ class Agent:
     def before_fork(self) -> None:
         """End the thread: a process with threads must not fork, and Python 3.12 warns."""
         if self.outlet is not None:
-            self.outlet.before_fork()
-        self.watch.stop()
+            self._attempt("export", self.outlet.before_fork)
+        self.watch.stop(_FORK_S)
 
     def after_fork_in_parent(self) -> None:
-        """Go on watching."""
+        """Go on watching, once the loop goes on: Python 3.13 counts threads only after this."""
         if self.outlet is not None:
-            self.outlet.after_fork_in_parent()
-        if self.world.loops.running():
+            self._attempt("export", self.outlet.after_fork_in_parent)
+        loops: list[Any] = [record() for record in self.world.loops.running()]
+        if not loops:
+            return
+        try:
+            loops[0].call_soon_threadsafe(self.watch.start)
+        except (AttributeError, RuntimeError):  # gone or closed meanwhile
             self.watch.start()
 
     def after_fork_in_child(self) -> None:
@@ -344,7 +350,7 @@ class Agent:
         self._recorder = None
         self.findings.reset()
         if self.outlet is not None:
-            self.outlet.after_fork_in_child()
+            self._attempt("export", self.outlet.after_fork_in_child)
         if self.world.loops.running():
             self.watch.start()
 

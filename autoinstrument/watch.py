@@ -8,7 +8,6 @@ it may call `threading.current_thread()`.
 import _thread
 import asyncio
 import asyncio.runners
-import os
 import sys
 import time
 from asyncio.base_events import BaseEventLoop
@@ -17,6 +16,7 @@ from time import monotonic_ns, process_time_ns
 from typing import Any, Final
 
 from autoinstrument import env
+from autoinstrument.native import wait_until_gone
 from autoinstrument.places import capture, is_own_file, is_user_file
 from autoinstrument.records import LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
@@ -30,7 +30,7 @@ _KEPT_THE_LOCK_NS: Final = 40_000_000
 _FEWEST_LOOKS: Final = 2
 # bound before a test suite mocks them, or a detector of blocking calls takes us for the program
 _acquire = _thread.LockType.acquire
-_listdir, _sleep, _monotonic = os.listdir, time.sleep, time.monotonic
+_monotonic = time.monotonic
 _cpu_clock: Final[Any] = getattr(time, "clock_gettime_ns", None)
 _RUN_ONCE: Final[Any] = vars(BaseEventLoop)["_run_once"]
 _LOOP_FILES: Final = frozenset(
@@ -73,6 +73,7 @@ class Watch:
         self._computed_ns = 0
         self._computed_before: dict[int, int] = {}
         self.ident = 0
+        self._native_id = 0
         self.drains: dict[str, Callable[[], None]] = {}  # by name; called once a second
         world.moments.on("loop_stopped", self.judge)
 
@@ -98,7 +99,7 @@ class Watch:
             self._wake.release()
         if _acquire(self._done, True, timeout_s):
             self._running = False
-            _wait_until_gone()
+            wait_until_gone(self._native_id)
 
     def forget_thread(self) -> None:
         """In a forked child: the thread is not there, and its locks may be in any state."""
@@ -110,6 +111,7 @@ class Watch:
 
     def _run(self) -> None:
         self.ident = _thread.get_ident()
+        self._native_id = _thread.get_native_id()
         last_drain = _monotonic()
         try:
             while not self._woken_to_stop():
@@ -296,17 +298,3 @@ def _root_of(frame: Any) -> int:
         root = frame
         frame = frame.f_back
     return id(root)
-
-
-def _wait_until_gone() -> None:
-    """Wait until the operating system has ended the thread, as fork() looks at that number."""
-    if not sys.platform.startswith("linux") or not env.is_only_interpreter():
-        return
-    deadline = _monotonic() + 0.05
-    while _monotonic() < deadline:
-        try:
-            if len(_listdir("/proc/self/task")) <= len(sys._current_frames()):
-                return
-        except OSError:
-            return
-        _sleep(0.0005)

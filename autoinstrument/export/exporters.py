@@ -110,8 +110,7 @@ class SpanExport:
     def load(self) -> None:
         """Load what the metrics and the sinks need."""
         self._metrics_on()
-        for sink in self._sinks:
-            sink.load()
+        self._each(lambda sink: sink.load())
 
     def drain(self, batch: Batch) -> None:
         """Export what ended."""

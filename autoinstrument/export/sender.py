@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from autoinstrument.export.transport import Transport
+from autoinstrument.native import wait_until_gone
 
 _MOST_BYTES: Final = 8 << 20
 _SEND_S: Final = 30.0
@@ -47,6 +48,7 @@ class Sender:
         self._idle.set()
         self._running = False
         self._paused = False
+        self._native_id = 0
         self._ended = _thread.allocate_lock()  # held while the thread runs
 
     def start(self) -> None:
@@ -63,7 +65,7 @@ class Sender:
             return
         self._running = True
 
-    def pause(self, wait_s: float = 0.5) -> None:
+    def pause(self, wait_s: float = 1.0) -> None:
         """End the thread, before a fork; `start` starts another one."""
         if not self._running:
             return
@@ -72,6 +74,7 @@ class Sender:
         self._wake.set()
         if self._ended.acquire(timeout=wait_s):
             self._ended.release()
+            wait_until_gone(self._native_id)
 
     def put(self, parcel: Parcel) -> None:
         """Queue a request, or drop it when the queue is full."""
@@ -99,6 +102,7 @@ class Sender:
         self.dropped += sum(parcel.items for parcel in left)
 
     def _run(self) -> None:
+        self._native_id = _thread.get_native_id()
         try:
             while True:
                 self._wake.wait()

@@ -3,6 +3,7 @@
 Everything is found by looking into the package, so that what is added is tried as well.
 """
 
+import _thread
 import asyncio
 import importlib
 import inspect
@@ -17,7 +18,7 @@ import pytest
 from autoinstrument import detectors, export, hooks, trackers
 from autoinstrument.agent import Agent, say
 from autoinstrument.config.schema import Settings
-from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.batch import Batch
 from autoinstrument.export.exporters import SpanExport
 from autoinstrument.export.recording import Recorder, read_recording
 from autoinstrument.export.sinks import FileSink
@@ -25,6 +26,7 @@ from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.task_ends import EndObserver
 from autoinstrument.outlet import Outlet
 from autoinstrument.trackers.moments import Moments
+from tests.export.test_sampling import pipeline
 from tests.export.test_sending import some_work
 from tests.hooks.conftest import Install, _no_settings, install  # noqa: F401 - fixtures
 from tests.hooks.test_failures import everything
@@ -233,7 +235,8 @@ def test_sink_that_fails_is_off_and_the_others_go_on(
     for method in public_methods(holder):
         monkeypatch.setattr(broken, method, lambda *_: {})
     monkeypatch.setattr(broken, name, raises)
-    exporter = SpanExport([broken, sound], ExportSettings(), {}, {}, said.append)
+    exporter = SpanExport([broken, sound], pipeline(1000), {}, {}, said.append)
+    exporter.load()
     for _ in range(2):
         exporter.drain(some_work())
         exporter.statistics()
@@ -313,6 +316,7 @@ def test_exporters_that_cannot_be_made_are_one_line(
     monkeypatch.setattr(exporters, "make_exporters", broken)
     outlet = Outlet.__new__(Outlet)
     outlet._on, outlet._made, outlet._settings = True, None, None  # type: ignore[assignment]
+    outlet._forking, outlet._making, outlet._traces = False, _thread.allocate_lock(), None  # type: ignore[assignment]
     outlet._say, outlet._failed = said.append, lambda part, exc: said.append(part)
     outlet._collector = type("Nothing", (), {"batch": lambda _: Batch()})()
     outlet.drain()
