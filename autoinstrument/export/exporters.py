@@ -114,9 +114,10 @@ class SpanExport:
 
     def drain(self, batch: Batch) -> None:
         """Export what ended."""
+        fed = self._feed(batch)  # all tasks, before the budget leaves any out
         spans, records = self._run(batch, None)
         data = None
-        if self._feed(batch) and time.monotonic() - self._collected_s >= self._interval_s:
+        if fed and time.monotonic() - self._collected_s >= self._interval_s:
             data = self._collect()
         self._each(lambda sink: sink.start())
         self._each(lambda sink: sink.write(spans, records, data))
@@ -128,8 +129,9 @@ class SpanExport:
     def finish(self, batch: Batch, unfinished: Batch, deadline_s: float) -> None:
         """Export the rest, what is open as unfinished, and the metrics' last values."""
         until = time.monotonic() + min(deadline_s, _MOST_FINISH_S)
+        fed = self._feed(batch)
         spans, records = self._run(batch, unfinished)
-        data = self._collect() if self._feed(batch) else None
+        data = self._collect() if fed else None
         self._each(lambda sink: sink.write(spans, records, data))
         self._each(lambda sink: sink.finish(max(0.0, until - time.monotonic())))
 

@@ -7,16 +7,18 @@ is used instead, with the program's own readers.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from autoinstrument.export.batch import Batch
 from autoinstrument.export.resource import SCOPE, version
 
+T = TypeVar("T")
+
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DELAYS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
-_MOST_DURATIONS: Final = 2_000
-"""Durations recorded from one batch: the SDK takes 6 us for each. Counters stay exact."""
+_MOST_TIMES: Final = 500
+"""Durations, and waits, recorded of one batch: the SDK takes 6 us for each. Counters are exact."""
 
 
 class Metrics:
@@ -83,14 +85,14 @@ class Metrics:
         self._utilization = batch.utilization or self._utilization
         for delay_ns in batch.delays_ns:
             self._delay.record(delay_ns / 1e9)
-        for task in batch.tasks[:_MOST_DURATIONS]:
+        for task in _spread(batch.tasks):
             took_s = max(0, task.ended_ns - task.created_ns) / 1e9
             self._duration.record(
                 took_s,
                 {"asyncscope.task.outcome": task.outcome, "code.function.name": task.qualname},
             )
-        for wait in batch.waits:
-            if wait.op == "acquire":
+        for wait in _spread([wait for wait in batch.waits if wait.op == "acquire"]):
+            if wait.ended_ns:
                 took_s = max(0, wait.ended_ns - wait.started_ns) / 1e9
                 self._wait.record(took_s, {"asyncscope.lock.kind": wait.lock.kind})
         for period in batch.blocked:
@@ -121,6 +123,11 @@ class Metrics:
             _observation(count, {"asyncscope.export.fate": fate})
             for fate, count in self._own().items()
         ]
+
+
+def _spread(items: list[T]) -> list[T]:
+    """Return some of the items, evenly spread over all, when there are many."""
+    return items[:: -(-len(items) // _MOST_TIMES)] if len(items) > _MOST_TIMES else items
 
 
 def metrics_of(data: Any) -> list[Any]:

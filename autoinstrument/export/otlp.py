@@ -13,7 +13,7 @@ from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.resource import SCOPE, version
 from autoinstrument.export.spans import Event, Span
 from autoinstrument.export.statics import Attribute, Static, Value
-from autoinstrument.export.traces import Link
+from autoinstrument.export.traces import Link, Trace
 
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _KEYS: dict[str, str] = {}  # encoded beginnings of attributes; their names are a closed set
@@ -61,13 +61,19 @@ def span(one: Span) -> str:
         rest += f',"events":[{",".join([_event(item) for item in one.events])}]'
     if one.error:
         rest += f',"status":{{"code":2,"message":{text(one.error)}}}'
-    late = "," + attribute("asyncscope.trace.partial", True) if one.trace.late else ""
+    trace = one.trace
+    late = "," + attribute("asyncscope.trace.partial", True) if trace.late else ""
     return (
-        f'{{"traceId":"{one.trace.trace_id:032x}","spanId":"{one.span_id:016x}",{parent}{head}'
+        f'{{"traceId":"{trace.hex or _hex(trace)}","spanId":"{one.span_id:016x}",{parent}{head}'
         f'"startTimeUnixNano":"{one.start_ns}","endTimeUnixNano":"{one.end_ns}",'
         f'"flags":{_FLAGS | _REMOTE if one.parent_is_remote else _FLAGS},'
         f'"attributes":[{constant},{attributes(one.attributes)}{late}]{rest}}}'
     )
+
+
+def _hex(trace: Trace) -> str:
+    trace.hex = f"{trace.trace_id:032x}"
+    return trace.hex
 
 
 def _encode_static(static: Static) -> tuple[str, str]:

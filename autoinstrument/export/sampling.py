@@ -77,20 +77,20 @@ class Budget:
         """Start with a full bucket."""
         self._per_second = per_second
         self._most = 2.0 * per_second
-        self._left = self._most
+        self.left = self._most
         self._at_ns = now_ns
 
     def refill(self, now_ns: int) -> None:
         """Add what the time since the last call allows."""
         passed = max(0, now_ns - self._at_ns)
         self._at_ns = now_ns
-        self._left = min(self._most, self._left + passed * self._per_second / 1e9)
+        self.left = min(self._most, self.left + passed * self._per_second / 1e9)
 
     @property
     def open(self) -> bool:
         """Whether another trace may begin."""
-        return self._left > 0
+        return self.left > 0
 
     def spend(self, spans: int) -> None:
         """Take from the bucket, whatever is in it."""
-        self._left -= spans
+        self.left -= spans

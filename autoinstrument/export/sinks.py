@@ -12,6 +12,7 @@ from autoinstrument.export.batch import ExportSettings
 from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.metrics import metrics_of, program_logger_provider
 from autoinstrument.export.sender import Parcel, Sender
+from autoinstrument.export.slices import in_slices
 from autoinstrument.export.spans import Span
 from autoinstrument.export.transport import Variables, json_transport
 
@@ -139,7 +140,9 @@ def requests(
     found = []
     for start in range(0, len(spans), _MOST_SPANS):
         part = spans[start : start + _MOST_SPANS]
-        found.append(("traces", len(part), envelope.spans([otlp.span(one) for one in part])))
+        found.append(
+            ("traces", len(part), envelope.spans([otlp.span(one) for one in in_slices(part)]))
+        )
     if logs:
         body = envelope.logs([otlp.log_record(one) for one in logs])
         found.append(("logs", len(logs), body))

@@ -9,7 +9,6 @@ from autoinstrument.export.statics import Attribute, Static, Statics, place_attr
 from autoinstrument.export.traces import MOST_SPANS, Link, Placement, Trace, Traces
 from autoinstrument.records import (
     FAILED,
-    RUNNING,
     CancelOrigin,
     Finding,
     GeneratorRecord,
@@ -108,7 +107,7 @@ class SpanMaker:
             placement.trace,
             placement.span_id,
             placement.parent_id,
-            self.statics.of_code("task", record.qualname, record.code),
+            self.statics.of_task(record),
             self.clock.at(record.created_ns),
             self.clock.at(end_ns),
             self._task_attributes(record),
@@ -125,11 +124,7 @@ class SpanMaker:
         found: list[Attribute] = [
             ("asyncscope.task.id", record.serial),
             ("asyncscope.task.name", record.name),
-            ("asyncscope.task.outcome", record.outcome or RUNNING),
         ]
-        where = self.statics.where(record.stack)
-        if where:
-            found.append(("asyncscope.task.created_at", where))
         if record.thread_id:
             found.append(("thread.id", record.thread_id))
         if not record.ended_ns:

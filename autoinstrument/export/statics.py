@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from types import CodeType, ModuleType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from autoinstrument.places import absolute, is_own_file, is_stdlib_file, is_user_file, line_of
-from autoinstrument.records import Place, RawPlace, RawStack
+from autoinstrument.records import RUNNING, Place, RawPlace, RawStack, TaskRecord
 
 Value = str | int | float | bool
 Attribute = tuple[str, Value]
@@ -54,6 +54,7 @@ class Statics:
     def __init__(self) -> None:
         """Start empty."""
         self._tasks: dict[tuple[int, str], tuple[CodeType | None, Static]] = {}
+        self._whole: dict[tuple[Any, ...], tuple[CodeType | None, RawStack, Static]] = {}
         self._placed: dict[tuple[str, int, int], tuple[CodeType | None, Static]] = {}
         self._places: dict[tuple[int, int], tuple[CodeType, str]] = {}
         self._ranks: dict[int, tuple[CodeType, int]] = {}
@@ -67,6 +68,26 @@ class Statics:
         if code is not None:
             attributes += code_attributes(code, code.co_firstlineno, name)
         return _keep(self._tasks, (id(code), name), code, Static(name, attributes))
+
+    def of_task(self, record: TaskRecord) -> Static:
+        """Return the part of a task's span: what it runs, where it was created, how it ended."""
+        stack = record.stack
+        code = record.code
+        first = stack[0] if stack else (None, 0)
+        key = (id(code), record.qualname, record.outcome, id(first[0]), first[1], len(stack))
+        found = self._whole.get(key)
+        if found is not None and found[1] == stack:
+            return found[2]
+        part = self.of_code("task", record.qualname, code)
+        attributes = (*part.attributes, ("asyncscope.task.outcome", record.outcome or RUNNING))
+        where = self.where(stack)
+        if where:
+            attributes += (("asyncscope.task.created_at", where),)
+        if len(self._whole) >= _KEEP:
+            self._whole.clear()
+        whole = Static(part.name, attributes)
+        self._whole[key] = (code, stack, whole)  # both kept so that their ids stay their own
+        return whole
 
     def of_place(self, name: str, kind: str, stack: RawStack) -> Static:
         """Return the part of a span about a line: a scope, a wait, a blocked period."""

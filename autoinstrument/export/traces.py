@@ -39,11 +39,22 @@ SpanContext = tuple[int, int, int]
 class Trace:
     """One trace: how full it is, and whether it is exported."""
 
-    __slots__ = ("foreign", "important", "kept", "late", "paid", "sampled", "spans", "trace_id")
+    __slots__ = (
+        "foreign",
+        "hex",
+        "important",
+        "kept",
+        "late",
+        "paid",
+        "sampled",
+        "spans",
+        "trace_id",
+    )
 
     def __init__(self, trace_id: int, *, sampled: bool) -> None:
         """Begin an empty trace; `kept` is None until the budget decided."""
         self.trace_id = trace_id
+        self.hex = ""  # of the trace number; filled in by the encoder
         self.sampled = sampled
         self.spans = 0
         self.important = False  # holds an error, a finding or slow work

@@ -12,6 +12,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from autoinstrument.export import slices
 from autoinstrument.export.batch import Batch, ExportSettings
 from autoinstrument.export.exporters import make_traces
 from autoinstrument.export.pipeline import Pipeline
@@ -139,11 +140,20 @@ def test_unfinished_work_is_within_the_same_rules() -> None:
 
 def test_storm_is_cut_before_tasks_are_placed() -> None:
     play = Play()
-    for number in range(500):
-        play.task(f"r{number}", number, 900)
-    play.task("bad", 1, 900, outcome=FAILED, error="ValueError")
+    for number in range(1000):
+        play.task(f"r{number}", number, 1010)
+    play.task("cause", 1, 901)
+    play.task("bad", 1, 900, by="cause", outcome=FAILED, error="ValueError")
+    play.tasks["cause"] = play.tasks.pop("cause")  # it ends later
     made = pipeline(1)
     spans, _ = made.run(play.batch())
-    assert {"bad"} < {span.static.name for span in spans}
-    assert made.dropped["budget"] == 501 - len(spans)
-    assert play.tasks["r400"].trace is None
+    assert {"bad", "cause"} < {span.static.name for span in spans}
+    assert made.dropped["budget"] == 1002 - len(spans)
+    assert play.tasks["r900"].trace is None
+
+
+def test_work_of_the_exporters_comes_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    offers: list[float] = []
+    monkeypatch.setattr(slices, "_sleep", offers.append)
+    assert list(slices.in_slices(range(200))) == list(range(200))
+    assert offers == [0, 0, 0]
