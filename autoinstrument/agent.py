@@ -77,6 +77,7 @@ class Agent:
             from autoinstrument.stall import StallWatch
 
             self.moments.on("tick", StallWatch(self.world, say).tick)
+        self.moments.on("tick", self._keep_woven)
         self._presence = Presence(say)
         self.moments.on("tick", self._presence.tick)
         self._finished = False
@@ -231,8 +232,12 @@ class Agent:
             self.moments.failed("summary and report", exc)
         self.moments.close()
 
+    def _keep_woven(self, now_ns: int) -> None:
+        self.patches.woven.save()
+
     def _finish(self) -> None:
         self.watch.stop()
+        self.patches.woven.save()
         self._presence.end()
         self.moments.fire("exit")
         statistics = self.world.statistics()

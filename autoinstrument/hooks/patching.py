@@ -14,6 +14,7 @@ import wrapt
 
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit, WeaveError, weave
+from autoinstrument.hooks.woven_cache import WovenCache
 
 _MISSING: Any = object()
 
@@ -37,6 +38,7 @@ class Patches:
         self._undo: list[Callable[[], None]] = []
         self._say = say
         self.closed = False
+        self.woven = WovenCache()
         self._waiting: dict[str, Callable[[ModuleType], None]] = {}
 
     def weave(self, name: str, holder: Any, attribute: str, port: object, *edits: Edit) -> bool:
@@ -47,7 +49,7 @@ class Patches:
             self._note(name, target, "off", "not a Python function")
             return False
         try:
-            original = weave(function, port, edits)
+            original = weave(function, port, edits, self.woven)
         except WeaveError as exc:
             self._note(name, target, "off", str(exc))
             return False

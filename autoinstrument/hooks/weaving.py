@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any, Literal, TypeAlias
 
+from autoinstrument.hooks.woven_cache import WovenCache
+
 _PORT = "\0asyncscope port\0"  # a constant that no library contains
 _FUTURE_FLAGS = 0x1FF0000  # the `from __future__` bits of co_flags
 _KIND_FLAGS = 0x2AC  # *args, **kwargs, generator, coroutine, asynchronous generator
@@ -65,14 +67,24 @@ class Edit:
     inside: str = ""
 
 
-def weave(function: FunctionType, port: object, edits: Sequence[Edit]) -> CodeType:
+def weave(
+    function: FunctionType, port: object, edits: Sequence[Edit], cache: WovenCache | None = None
+) -> CodeType:
     """Put the edits into a function and return the code that it had before.
+
+    With a cache, what was verified and woven before is not made again.
 
     Raises:
         WeaveError: the source is missing, differs, or lacks an anchor. Nothing is changed.
     """
     original = function.__code__
-    woven = _bind(_compile(original, function.__qualname__, edits), port)
+    key = tuple((edit.position, edit.call, edit.anchor, edit.inside) for edit in edits)
+    made = cache.get(original, key) if cache is not None else None
+    if made is None:
+        made = _compile(original, function.__qualname__, edits)
+        if cache is not None and not _is_rewritten(original):
+            cache.put(original, key, made)
+    woven = _bind(made, port)
     if woven.co_freevars != original.co_freevars:
         raise WeaveError(f"{function.__qualname__}: closure variables differ")
     function.__code__ = woven
@@ -80,27 +92,49 @@ def weave(function: FunctionType, port: object, edits: Sequence[Edit]) -> CodeTy
 
 
 def _compile(code: CodeType, qualname: str, edits: Sequence[Edit]) -> CodeType:
-    definition = _parse(code)
-    plain = _build(code, qualname, definition)
-    shape = _outline if _is_rewritten(code) else _shape
-    if shape(plain) != shape(code):
-        raise WeaveError(f"{qualname}: the source is not what was compiled")
-    definition = _parse(code)
-    for edit in edits:
-        _apply(definition, edit, qualname)
-    return _build(code, qualname, definition)
+    text = _module(code, qualname)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = _build(code, qualname, text)
+        shape = _outline if _is_rewritten(code) else _shape
+        if shape(plain) != shape(code):
+            raise WeaveError(f"{qualname}: the source is not what was compiled")
+        tree = _parse(code, text)
+        lines = text.split("\n")
+        for edit in edits:
+            _apply(_definition(code, tree), edit, qualname, lines)
+        return _build(code, qualname, tree)
 
 
-def _parse(code: CodeType) -> Definition:
+def _module(code: CodeType, qualname: str) -> str:
+    """Return the text of a module with the function alone, in its line and its class.
+
+    The class is there for name mangling. The module is never executed, so decorators do no harm.
+    """
     text, indented = _source(code)
-    tree = ast.parse("if 1:\n" + text if indented else text)
-    body = tree.body[0].body if indented and isinstance(tree.body[0], ast.If) else tree.body
-    definition = body[0]
-    if not isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef):
+    if not indented:
+        return "\n" * (code.co_firstlineno - 1) + text
+    parts = qualname.split(".")
+    in_class = len(parts) > 1 and parts[-2] != "<locals>"
+    holder = f"class {parts[-2]}:\n" if in_class else "if 1:\n"
+    return "\n" * (code.co_firstlineno - 2) + holder + text
+
+
+def _parse(code: CodeType, text: str) -> ast.Module:
+    flags = code.co_flags & _FUTURE_FLAGS | ast.PyCF_ONLY_AST
+    tree = compile(text, code.co_filename, "exec", flags=flags, dont_inherit=True)
+    if not isinstance(tree, ast.Module):
+        raise WeaveError(f"{code.co_qualname}: no module")
+    return tree
+
+
+def _definition(code: CodeType, tree: ast.Module) -> Definition:
+    found = tree.body[0]
+    if isinstance(found, ast.ClassDef | ast.If):
+        found = found.body[0]
+    if not isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef):
         raise WeaveError(f"{code.co_qualname}: no function at line {code.co_firstlineno}")
-    definition.returns = None
-    ast.increment_lineno(definition, code.co_firstlineno - (2 if indented else 1))
-    return definition
+    return found
 
 
 def _source(code: CodeType) -> tuple[str, bool]:
@@ -130,30 +164,14 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _build(code: CodeType, qualname: str, definition: Definition) -> CodeType:
-    """Compile one definition inside a class of the right name, for name mangling.
-
-    The module around it is never executed, so decorators do no harm in it.
-    """
-    parts = qualname.split(".")
-    holder: ast.stmt = definition
-    if len(parts) > 1 and parts[-2] != "<locals>":
-        holder = ast.ClassDef(
-            name=parts[-2], bases=[], keywords=[], body=[definition], decorator_list=[]
-        )
-        if "type_params" in ast.ClassDef._fields:
-            holder.type_params = []  # type: ignore[attr-defined] # Python 3.12
-        ast.copy_location(holder, definition)
-    module = ast.fix_missing_locations(ast.Module(body=[holder], type_ignores=[]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        compiled = compile(
-            module, code.co_filename, "exec", flags=code.co_flags & _FUTURE_FLAGS, dont_inherit=True
-        )
+def _build(code: CodeType, qualname: str, module: str | ast.Module) -> CodeType:
+    """Compile a module with the function in it and return the function's code."""
+    flags = code.co_flags & _FUTURE_FLAGS
+    compiled = compile(module, code.co_filename, "exec", flags=flags, dont_inherit=True)
     for found in _functions(compiled):
         if found.co_name == code.co_name:
             return found.replace(co_qualname=code.co_qualname)
-    raise WeaveError(f"{qualname}: not found after compiling")
+    raise WeaveError(f"{qualname}: no function at line {code.co_firstlineno}")
 
 
 def _functions(code: CodeType) -> Iterator[CodeType]:
@@ -221,7 +239,7 @@ def _outline(code: CodeType) -> tuple[Any, ...]:
     )
 
 
-def _apply(definition: Definition, edit: Edit, qualname: str) -> None:
+def _apply(definition: Definition, edit: Edit, qualname: str, lines: Sequence[str]) -> None:
     target = _nested(definition, edit.inside) if edit.inside else definition
     if target is None:
         raise WeaveError(f"{qualname}: no function {edit.inside} inside")
@@ -230,7 +248,7 @@ def _apply(definition: Definition, edit: Edit, qualname: str) -> None:
     elif edit.position == "leave":
         _insert_leave(target, edit.call)
     else:
-        inserter = _Inserter(edit)
+        inserter = _Inserter(edit, lines)
         target.body = inserter.block(target.body)
         if not inserter.hits:
             raise WeaveError(f"{qualname}: no statement starts with {edit.anchor or 'return'!r}")
@@ -293,9 +311,11 @@ class _PortNames(ast.NodeTransformer):
 class _Inserter:
     """Insert a call around matching statements, at every depth but not in nested functions."""
 
-    def __init__(self, edit: Edit) -> None:
+    def __init__(self, edit: Edit, lines: Sequence[str]) -> None:
         self.edit = edit
         self.hits = 0
+        self._lines = lines
+        self._word = _first_word(edit.anchor)
 
     def block(self, body: list[ast.stmt]) -> list[ast.stmt]:
         result: list[ast.stmt] = []
@@ -317,7 +337,12 @@ class _Inserter:
     def _matches(self, statement: ast.stmt) -> bool:
         if self.edit.position in {"returns", "result"}:
             return isinstance(statement, ast.Return)
-        return ast.unparse(statement).startswith(self.edit.anchor)
+        return self._may_match(statement) and ast.unparse(statement).startswith(self.edit.anchor)
+
+    def _may_match(self, statement: ast.stmt) -> bool:
+        """Whether the source agrees so far; to unparse every statement would take long."""
+        text = self._lines[statement.lineno - 1].encode()[statement.col_offset :].decode()
+        return text.startswith((self._word, "(", "@"))
 
     def _descend(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -328,6 +353,13 @@ class _Inserter:
                 setattr(statement, name, self.block(inner))
         for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
             part.body = self.block(part.body)
+
+
+def _first_word(anchor: str) -> str:
+    for at, letter in enumerate(anchor):
+        if not (letter.isidentifier() or letter.isdigit() or letter == "."):
+            return anchor[:at]
+    return anchor
 
 
 def _bind(code: CodeType, port: object) -> CodeType:
