@@ -128,6 +128,7 @@ class Agent:
         self.outlet = Outlet.for_settings(self.settings, world, say, failed)
         if self.outlet is not None:
             self.watch.drains["export"] = self.outlet.drain
+            self.watch.looked = self.outlet.pulse.look
             self.outlet.come_before_providers = self._finish_first
             child_processes.install(
                 patches, self.outlet.child_environment, self.outlet.configure_child, failed

@@ -9,11 +9,15 @@ import _thread
 import os
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from autoinstrument.config.schema import Settings
 from autoinstrument.records import TaskRecord
+from autoinstrument.watch import computed_ns
 from autoinstrument.world import World
+
+if TYPE_CHECKING:
+    from autoinstrument.export.batch import Batch
 
 _DEADLINE_S: Final = 2.0  # an exit never waits longer for a backend
 
@@ -38,6 +42,7 @@ class Outlet:
         from autoinstrument.export.collect import Collector
         from autoinstrument.export.exporters import make_traces
         from autoinstrument.export.nesting import Nesting
+        from autoinstrument.export.pulse import Pulse
 
         # The SDK needs it, and it cannot be loaded any more once the interpreter ends, when the
         # exporters of a short program are made.
@@ -57,6 +62,7 @@ class Outlet:
         self._forking = False
         self._forked_in: SpanContext | None = None
         self._collector = Collector(world)
+        self.pulse = Pulse(computed_ns)
         self._traces = make_traces(self._settings, os.environ, say)
         # A file or a console holds our spans alone: the program's would hang below nothing.
         inside = settings.nest_spans and bool({"otlp", "provider"} & set(names))
@@ -100,12 +106,17 @@ class Outlet:
         if not self._on or self._forking:
             return
         try:
-            batch = self._collector.batch()
+            batch = self._batch()
             for exporter in self._exporters():
                 exporter.drain(batch)
         except Exception as exc:
             self._on = False
             self._failed("export", exc)
+
+    def _batch(self) -> "Batch":
+        batch = self._collector.batch()
+        batch.delays_ns, batch.utilization = self.pulse.take(self._world.loops.running())
+        return batch
 
     def finish(self) -> list[str]:
         """Export the rest at exit, on the calling thread; return what was lost, in words."""
@@ -114,7 +125,7 @@ class Outlet:
         self._on = False
         from autoinstrument.export.late import without_detectors
 
-        batch, unfinished = self._collector.batch(), self._collector.unfinished()
+        batch, unfinished = self._batch(), self._collector.unfinished()
         if self._made is None and batch.is_empty() and unfinished.is_empty():
             return []  # nothing ever ran
         notes = []

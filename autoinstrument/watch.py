@@ -13,7 +13,7 @@ import time
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
 from time import monotonic_ns, process_time_ns
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from autoinstrument import env
 from autoinstrument.native import wait_until_gone
@@ -54,6 +54,13 @@ class _Beat:
         self.answered_ns = monotonic_ns()
 
 
+class Looked(Protocol):
+    """Told about each look at a loop."""
+
+    def __call__(self, record: LoopRecord, now_ns: int, *, idle: bool) -> None:
+        """The loop waits for events, or does not."""
+
+
 class Watch:
     """Runs the tick and looks whether loops are blocked, every 50 ms while a loop runs."""
 
@@ -74,6 +81,7 @@ class Watch:
         self._computed_before: dict[int, int] = {}
         self.ident = 0
         self._native_id = 0
+        self.looked: Looked | None = None
         self.drains: dict[str, Callable[[], None]] = {}  # by name; called once a second
         world.moments.on("loop_stopped", self.judge)
 
@@ -139,7 +147,7 @@ class Watch:
         """Sleep for a period; return whether `stop` has ended the sleep."""
         before, cpu = monotonic_ns(), process_time_ns()
         for record in self._world.loops.running():
-            self._computed_before[record.key] = _computed_ns(record)
+            self._computed_before[record.key] = computed_ns(record)
         _acquire(self._wake, True, _PERIOD_S)
         self._overslept_ns = monotonic_ns() - before - _PERIOD_NS
         self._computed_ns = process_time_ns() - cpu
@@ -160,7 +168,7 @@ class Watch:
             if record.key not in before:
                 continue
             if record.cpu_clock:
-                computed = _computed_ns(record) - before[record.key]
+                computed = computed_ns(record) - before[record.key]
                 kept = computed - _PERIOD_NS >= _KEPT_THE_LOCK_NS
             else:  # threads cannot be told apart
                 kept = len(running) == 1 and self._computed_ns >= late * 3 // 4
@@ -196,11 +204,14 @@ class Watch:
     def _look(self, record: LoopRecord, frame: Any) -> None:
         """Look at one loop's thread; `frame` is what it executes now."""
         now = monotonic_ns()
+        idle = frame is None or _is_waiting(frame) or _is_loop_itself(frame)
+        if self.looked is not None:
+            self._tell(record, now, idle=idle)
         beat = self._beats.get(record.key)
         if beat is not None:
             self._look_at_beat(record, beat, frame, now)
             return
-        if frame is None or _is_waiting(frame) or _is_loop_itself(frame):
+        if idle:
             self._last_busy.pop(record.key, None)
             return
         root = _root_of(frame)
@@ -209,6 +220,14 @@ class Watch:
             self._last_busy[record.key] = (root, now)
             return
         self._send(record, known[1])
+
+    def _tell(self, record: LoopRecord, now: int, *, idle: bool) -> None:
+        try:
+            if self.looked is not None:
+                self.looked(record, now, idle=idle)
+        except Exception as exc:
+            self.looked = None
+            self._failed("loop metrics", exc)
 
     def _send(self, record: LoopRecord, since_ns: int) -> None:
         loop = record()
@@ -261,7 +280,7 @@ class Watch:
         self._moments.fire("blocked", record, beat.stack, took, beat.task)
 
 
-def _computed_ns(record: LoopRecord) -> int:
+def computed_ns(record: LoopRecord) -> int:
     """Return how long a loop's thread has computed; 0 where that cannot be asked."""
     if not record.cpu_clock:
         return 0
