@@ -124,6 +124,10 @@ class Agent:
         asyncio_cancel.install(patches, world.tasks, world.scopes, self.moments, failed)
         contexts.install(patches, world.tasks, self.moments, failed)
         task_ends.install(patches, world.tasks, self.moments, failed)
+        if env.WAIT_FOR_MAKES_A_TASK:
+            from autoinstrument.hooks import asyncio_wait_for
+
+            asyncio_wait_for.install(patches, world.tasks, self.moments, failed)
         world.loops.first_run = self._loop_runs
         self.outlet = Outlet.for_settings(self.settings, world, say, failed)
         if self.outlet is not None:

@@ -6,11 +6,11 @@ cancellation is requested, when a wait lasts long, and for snapshots, never on a
 
 import gc
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final
 
-from autoinstrument.places import is_own_file
+from autoinstrument.places import is_own_file, is_user_file
 from autoinstrument.records import RawStack
 
 ASYNC_GENERATOR: Final = inspect.CO_ASYNC_GENERATOR
@@ -83,15 +83,25 @@ def frame_locals(task: Any, qualname: str) -> dict[str, Any]:
 
     Only for functions whose locals are known, such as `wait` of asyncio; empty otherwise.
     """
+    for _, names in library_locals(task, {qualname}):
+        return names
+    return {}
+
+
+def library_locals(task: Any, qualnames: Set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and locals of *library* coroutines on a suspended task's chain, innermost first.
+
+    Only for functions whose locals are known, see `frame_locals`.
+    """
     try:
         coro = task.get_coro()
     except Exception:  # a task factory may return anything
-        return {}
-    for code, _, step in _frames(coro):
-        if code.co_qualname == qualname:
+        return
+    for code, _, step in reversed(list(_frames(coro))):
+        if code.co_qualname in qualnames and not is_user_file(code.co_filename):
             frame = getattr(step, "cr_frame", None)
-            return dict(frame.f_locals) if frame is not None else {}
-    return {}
+            if frame is not None:
+                yield code.co_qualname, dict(frame.f_locals)
 
 
 def generator_frames(frame: FrameType | None) -> list[FrameType]:

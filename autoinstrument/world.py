@@ -1,10 +1,11 @@
 """What detectors can look at: all trackers of one agent, its settings, and where to report."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from autoinstrument.config.schema import Settings
 from autoinstrument.findings import FindingStore
-from autoinstrument.records import Finding
+from autoinstrument.places import is_user_file
+from autoinstrument.records import Finding, Related
 from autoinstrument.trackers.generators import GeneratorTracker
 from autoinstrument.trackers.loops import LoopTracker
 from autoinstrument.trackers.moments import Moments
@@ -15,6 +16,8 @@ from autoinstrument.trackers.tasks import TaskTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_MOST_CALLERS: Final = 2
 
 
 class World:
@@ -38,7 +41,8 @@ class World:
         self.inner_of_shield: Callable[[Any], Any] = _nothing
 
     def report(self, finding: Finding) -> None:
-        """Hand a finding over."""
+        """Hand a finding over, together with the calls that led to its place."""
+        finding.related += _callers(finding)
         self.findings.add(finding)
 
     def statistics(self) -> dict[str, dict[str, int]]:
@@ -58,6 +62,16 @@ class World:
         if self.sessions.count:
             counts["sessions"] = self.sessions.statistics()
         return counts
+
+
+def _callers(finding: Finding) -> list[Related]:
+    """Return the program's lines from which the function of a finding's place was called."""
+    if finding.location not in finding.stack:
+        return []
+    known = {finding.location, *(item.place for item in finding.related)}
+    outer = finding.stack[finding.stack.index(finding.location) + 1 :]
+    calls = [place for place in outer if is_user_file(place.file) and place not in known]
+    return [Related("called from", place) for place in calls[:_MOST_CALLERS]]
 
 
 def _nothing(future: Any) -> None:

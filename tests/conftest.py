@@ -1,8 +1,15 @@
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import make_environment
+
+
+def pytest_configure() -> None:
+    """Let children be interrupted: a shell starts background jobs that ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

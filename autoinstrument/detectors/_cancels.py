@@ -1,11 +1,14 @@
 """What the two cancellation detectors share."""
 
+import asyncio
+import asyncio.futures
 from typing import Any
 
 from autoinstrument import stacks
 from autoinstrument.places import is_user_file
 from autoinstrument.records import CancelOrigin, RawStack
 
+_PLAIN = {asyncio.Future, asyncio.futures._PyFuture}  # type: ignore[attr-defined]
 _WAITS_BY_AGREEMENT = {
     "TaskGroup.__aexit__",
     "TaskGroup._aexit",
@@ -27,7 +30,10 @@ def moved_on(task: Any, origin: CancelOrigin) -> bool:
     if getattr(task, "_must_cancel", False):
         return False
     waiter = stacks.awaited(task)
-    return waiter is None or id(waiter) != origin.waiter_id
+    if waiter is None or id(waiter) != origin.waiter_id:
+        return True
+    # a plain future was cancelled at once: a pending one is new, at the address of the old one
+    return type(waiter) in _PLAIN and not waiter.done()
 
 
 def waits_by_agreement(stack: RawStack) -> bool:

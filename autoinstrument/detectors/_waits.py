@@ -1,5 +1,6 @@
 """The wait graph: which task waits for which task or lock, and who has that lock."""
 
+from asyncio import ALL_COMPLETED
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,6 +10,8 @@ from autoinstrument.records import Hold, LockRecord, TaskRecord
 from autoinstrument.world import World
 
 _MOST_TASKS: Final = 10_000
+_MOST_AWAITED: Final = 1_000
+_HIDING: Final = frozenset({"_wait", "wait_for", "TaskGroup.__aexit__", "TaskGroup._aexit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,15 @@ def edges(world: World, record: TaskRecord) -> Iterator[Edge]:
 
 
 def awaited_tasks(world: World, task: Any) -> list[TaskRecord]:
-    """Return the tasks that a suspended task awaits, directly or through gather and shield."""
+    """Return the tasks that a suspended task awaits.
+
+    Directly, or through gather, shield, `asyncio.wait()`, `wait_for()` or the end of a task group.
+    """
     found: list[TaskRecord] = []
     pending = [stacks.awaited(task)]
-    for _ in range(100):
+    if pending[0] is not None and id(pending[0]) not in world.tasks.live:
+        pending += _behind_library_code(task)
+    for _ in range(_MOST_AWAITED):
         if not pending:
             break
         waited = pending.pop()
@@ -47,7 +55,8 @@ def awaited_tasks(world: World, task: Any) -> list[TaskRecord]:
             continue
         record = world.tasks.live.get(id(waited))
         if record is not None and record() is waited:
-            found.append(record)
+            if not record.ended:
+                found.append(record)
             continue
         children = getattr(waited, "_children", None)
         if isinstance(children, list):
@@ -57,6 +66,22 @@ def awaited_tasks(world: World, task: Any) -> list[TaskRecord]:
         if inner is not None:
             pending.append(inner)
     return found
+
+
+def _behind_library_code(task: Any) -> list[Any]:
+    """Return what a task waits for in a function of asyncio or anyio that hides it.
+
+    Waiting for the first of several is left out: any of them lets the task go on.
+    """
+    for qualname, names in stacks.library_locals(task, _HIDING):
+        if qualname == "_wait":
+            if names.get("return_when") == ALL_COMPLETED:
+                return list(names.get("fs") or ())
+        elif qualname == "wait_for":
+            return [names.get("fut")]
+        else:
+            return list(getattr(names.get("self"), "_tasks", None) or ())
+    return []
 
 
 def helper_parent(world: World, hold: Hold) -> TaskRecord:

@@ -3,6 +3,7 @@
 from types import CodeType, FrameType
 from typing import Any, Final
 
+from autoinstrument import env
 from autoinstrument.detectors._tools import (
     at,
     frame_line,
@@ -14,7 +15,14 @@ from autoinstrument.detectors._tools import (
     task_text,
 )
 from autoinstrument.places import capture, has_user_frame
-from autoinstrument.records import Finding, GeneratorRecord, RawPlace, RawStack, TaskRecord
+from autoinstrument.records import (
+    Finding,
+    GeneratorRecord,
+    RawPlace,
+    RawStack,
+    ScopeRecord,
+    TaskRecord,
+)
 from autoinstrument.stacks import generator_frames
 from autoinstrument.world import World
 
@@ -27,6 +35,8 @@ def attach(world: World) -> None:
     world.moments.on("generator_called", checks.called)
     world.moments.on("detach_failed", checks.detach_failed)
     world.moments.on("error_seen", checks.error_seen)
+    if not env.HAS_MONITORING:
+        world.moments.on("scope_left", checks.scope_left)
 
 
 class _Checks:
@@ -113,6 +123,24 @@ class _Checks:
                 why = f"{task_text(inside)} was inside it"
                 self._report(record, task, stack, method, why, busy=True)
                 return
+
+    def scope_left(self, scope: ScopeRecord, task: TaskRecord | None, frame: FrameType) -> None:
+        """Another task leaves a scope that was entered in a generator: it closes the generator.
+
+        Where calls of `aclose()` cannot be seen, this is what shows of them.
+        """
+        if task is None or scope.owner is task:
+            return
+        for step in generator_frames(frame):
+            record = self._world.generators.by_frame(step)
+            if record is None or record.owner is task or record.finalized_by:
+                continue
+            if any(raw[0] is step.f_code for raw in scope.stack):
+                why = f"it holds a scope entered{at(frame_place(scope.stack))}"
+                outer = capture(step.f_back, 16)
+                if has_user_frame(outer):
+                    self._report(record, task, outer, "aclose", why, busy=False)
+            return
 
     def detach_failed(self, frame: FrameType) -> None:
         """A context token was refused; was it a generator that carried it?"""

@@ -29,6 +29,7 @@ def attach(world: World) -> None:
     """Look when an expired timeout is left without an exception, and on the tick."""
     checks = _Checks(world)
     world.moments.on("timeout_left", checks.timeout_left)
+    world.moments.on("wait_for_returned", checks.wait_for_returned)
     world.moments.on("tick", checks.tick)
     world.moments.on("loop_ending", lambda _: checks.seen.clear())
 
@@ -58,6 +59,20 @@ class _Checks:
             f"{', '.join(f'{name}()' for name in functions_of(scope.stack)[:2]) or 'the caller'}."
         )
         self._report(victim[0], origin, place, parked, message)
+
+    def wait_for_returned(self, record: TaskRecord, stack: RawStack) -> None:
+        """What `wait_for` of Python 3.11 cancelled at its deadline has returned a value."""
+        origin = record.cancels[-1] if record.cancels else None
+        if origin is None or origin.via != "deadline" or not has_user_frame(origin.parked):
+            return
+        self._said.add(record.serial)
+        place = frame_place(origin.parked)
+        message = (
+            f"The deadline of asyncio.wait_for(){at(frame_place(stack))} expired and cancelled "
+            f"{task_text(record)}, which was waiting{at(place)}; the cancellation was caught there "
+            "and not raised again, so wait_for() returned a value instead of raising TimeoutError."
+        )
+        self._report(record, origin, place, origin.parked, message)
 
     def _innermost(
         self, owner: TaskRecord, origin: CancelOrigin
@@ -91,9 +106,11 @@ class _Checks:
                 self._report_going_on(record, origin, parked)
 
     def _goes_on(self, serial: int, parked: RawStack, now_ns: int, origin: CancelOrigin) -> bool:
-        if not has_user_frame(parked) or waits_by_agreement(parked) or in_clean_up(parked):
+        if not has_user_frame(parked) or waits_by_agreement(parked):
             self.seen.pop(serial, None)
             return False
+        if in_clean_up(parked):
+            return False  # a loop that pauses in its handler comes back to its normal path
         looks = self.seen.setdefault(serial, [0])
         looks[0] += 1
         return looks[0] >= _LOOKS and now_ns - origin.at_ns > 250_000_000

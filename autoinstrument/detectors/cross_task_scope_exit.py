@@ -1,5 +1,6 @@
 """A cancel scope, timeout or task group is left by another task than the one that entered it."""
 
+import inspect
 from types import CodeType, FrameType
 from typing import Final
 
@@ -18,7 +19,6 @@ from autoinstrument.records import (
     Finding,
     GeneratorRecord,
     Place,
-    RawStack,
     ScopeRecord,
     TaskRecord,
 )
@@ -26,6 +26,7 @@ from autoinstrument.stacks import generator_frames
 from autoinstrument.world import World
 
 KIND: Final = "cross_task_scope_exit"
+_GENERATOR: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 def attach(world: World) -> None:
@@ -45,7 +46,7 @@ def _finding(
     stack = record.left_stack
     generator, code = _carrier(world, record, frame)
     entered = frame_place(record.stack)
-    location = _location(stack, generator)
+    location = _location(record, generator)
     carried, remedy = _explain(record, task, generator, code, location)
     owner = record.owner
     message = (
@@ -55,6 +56,8 @@ def _finding(
     )
     finding = Finding(KIND, message, remedy, location, task=task.name, stack=shown(stack))
     finding.related = related("scope entered", entered, record.owner_name)
+    for outer in shown(record.stack)[1:3]:
+        finding.related += related("entered from", outer, record.owner_name)
     if generator is not None:
         finding.related += related(
             "generator iterated", frame_place(generator.stack), generator.owner_name
@@ -73,7 +76,19 @@ def _carrier(
     return None, (entered_in[0] if entered_in else None)
 
 
-def _location(stack: RawStack, generator: GeneratorRecord | None) -> Place | None:
+def _location(record: ScopeRecord, generator: GeneratorRecord | None) -> Place | None:
+    """Return the line that left the scope.
+
+    The `with` inside a generator-based context manager is the line of its entry as well: what
+    resumed the generator says more.
+    """
+    stack = record.left_stack
+    entered_in = {raw[0] for raw in record.stack}
+    outer = tuple(
+        raw for raw in stack if not (raw[0].co_flags & _GENERATOR and raw[0] in entered_in)
+    )
+    if has_user_frame(outer):
+        return frame_place(outer)
     if generator is not None and not has_user_frame(stack) and has_user_frame(generator.stack):
         return frame_place(generator.stack)
     return frame_place(stack)

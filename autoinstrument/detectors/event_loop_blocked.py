@@ -3,8 +3,8 @@
 from typing import Final
 
 from autoinstrument.detectors._tools import at, frame_place, functions_of, shown, task_text
-from autoinstrument.places import has_user_frame, is_stdlib_file, is_user_file, user_places
-from autoinstrument.records import Finding, LoopRecord, RawStack, Related, TaskRecord
+from autoinstrument.places import has_user_frame, is_stdlib_file, is_user_file
+from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "event_loop_blocked"
@@ -40,7 +40,6 @@ def attach(world: World) -> None:
                 severity="warning",
                 task=task.name if task is not None else "",
                 stack=shown(stack),
-                related=[Related("called from", outer) for outer in user_places(stack)[1:3]],
             )
         )
 

@@ -11,11 +11,13 @@ from autoinstrument.world import World
 
 KIND: Final = "lock_deadlock"
 _OLD_NS: Final = 300_000_000
+_MOST_LOOKS: Final = 100  # waits looked at per tick
 
 
 def attach(world: World) -> None:
     """Look when a wait begins, and on the tick at waits that are old."""
     said: set[frozenset[int]] = set()
+    cursor = [0]
 
     def look(record: TaskRecord) -> None:
         cycle = cycle_from(world, record)
@@ -31,9 +33,13 @@ def attach(world: World) -> None:
             look(wait.task)
 
     def tick(now_ns: int) -> None:
-        for wait in list(world.resources.waiting.values()):
+        waits = list(world.resources.waiting.values())
+        if cursor[0] >= len(waits):
+            cursor[0] = 0
+        for wait in waits[cursor[0] : cursor[0] + _MOST_LOOKS]:
             if wait.op == "acquire" and now_ns - wait.started_ns > _OLD_NS:
                 look(wait.task)
+        cursor[0] += _MOST_LOOKS
 
     world.moments.on("lock_waited", lock_waited)
     world.moments.on("tick", tick)

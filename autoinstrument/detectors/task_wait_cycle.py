@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from autoinstrument import stacks
 from autoinstrument.detectors._tools import at, frame_place, related, shown, task_text
-from autoinstrument.detectors._waits import Edge, cycle_from
+from autoinstrument.detectors._waits import Edge, awaited_tasks, cycle_from
 from autoinstrument.records import Finding, TaskRecord
 from autoinstrument.world import World
 
@@ -14,45 +14,60 @@ _MOST_LOOKS: Final = 500  # tasks looked at per tick
 
 def attach(world: World) -> None:
     """Look on the tick at a part of the tasks, and at all of them when a loop ends."""
-    said: set[frozenset[int]] = set()
-    cursor = [0]
-
-    def look(records: list[TaskRecord]) -> None:
-        for record in records:
-            task = record()
-            waited = stacks.awaited(task) if task is not None else None
-            if not _may_lead_on(world, waited):
-                continue
-            cycle = cycle_from(world, record)
-            if not cycle or any(edge.lock is not None for edge in cycle):
-                continue
-            key = frozenset(edge.waiter.serial for edge in cycle)
-            if key not in said:
-                said.add(key)
-                world.report(_finding(cycle))
-
-    def tick(now_ns: int) -> None:
-        records = list(world.tasks.live.values())
-        if cursor[0] >= len(records):
-            cursor[0] = 0
-        look(records[cursor[0] : cursor[0] + _MOST_LOOKS])
-        cursor[0] += _MOST_LOOKS
-
-    def ending(*_: Any) -> None:
-        look(list(world.tasks.live.values())[:20_000])
-
-    world.moments.on("tick", tick)
-    world.moments.on("loop_ending", ending)
-    world.moments.on("loop_closing", ending)
+    checks = _Checks(world)
+    world.moments.on("tick", checks.tick)
+    world.moments.on("loop_ending", checks.ending)
+    world.moments.on("loop_closing", checks.ending)
 
 
-def _may_lead_on(world: World, waited: Any) -> bool:
-    """Whether an awaited future is a task, or hides one: a gather or a shield."""
-    if waited is None:
+class _Checks:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._said: set[frozenset[int]] = set()
+        self._cursor = 0
+        self._waits: dict[int, int] = {}  # task's number -> its wait; negative once judged
+
+    def tick(self, now_ns: int) -> None:
+        """Judge the waits that have lasted since the last round, each of them once."""
+        records = list(self._world.tasks.live.values())
+        if self._cursor >= len(records):
+            self._cursor = 0
+            alive = {record.serial for record in records}
+            self._waits = {key: value for key, value in self._waits.items() if key in alive}
+        for record in records[self._cursor : self._cursor + _MOST_LOOKS]:
+            if self._lasts(record):
+                self._judge(record)
+        self._cursor += _MOST_LOOKS
+
+    def ending(self, *_: Any) -> None:
+        """Judge all waits."""
+        for record in list(self._world.tasks.live.values())[:20_000]:
+            self._judge(record)
+
+    def _lasts(self, record: TaskRecord) -> bool:
+        """Whether a task waits as it did when it was looked at last, and was not judged since."""
+        task = record()
+        waiter = stacks.awaited(task) if task is not None else None
+        if waiter is None:
+            return False
+        if self._waits.get(record.serial) == id(waiter):
+            self._waits[record.serial] = -id(waiter)
+            return True
+        if self._waits.get(record.serial) != -id(waiter):
+            self._waits[record.serial] = id(waiter)
         return False
-    if id(waited) in world.tasks.live or hasattr(waited, "_children"):
-        return True
-    return world.inner_of_shield(waited) is not None
+
+    def _judge(self, record: TaskRecord) -> None:
+        task = record()
+        if task is None or not awaited_tasks(self._world, task):
+            return
+        cycle = cycle_from(self._world, record)
+        if not cycle or any(edge.lock is not None for edge in cycle):
+            return
+        key = frozenset(edge.waiter.serial for edge in cycle)
+        if key not in self._said:
+            self._said.add(key)
+            self._world.report(_finding(cycle))
 
 
 def _finding(cycle: list[Edge]) -> Finding:

@@ -21,6 +21,7 @@ from autoinstrument.world import World
 KIND: Final = "wait_never_resolved"
 _LONG_NS: Final = 1_000_000_000
 _IDLE = {"get", "accept", "sock_accept", "serve_forever", "sleep", "wait"}
+_MOST_ALIKE: Final = 2
 _RESOLVERS = {"set_result", "set_exception"}
 
 
@@ -29,6 +30,7 @@ def attach(world: World) -> None:
     checks = _Checks(world)
     world.moments.on("tick", checks.tick)
     world.moments.on("cancel_requested", checks.cancel_requested)
+    world.moments.on("wait_expired", checks.wait_expired)
     world.moments.on("loop_ending", checks.ending)
     world.moments.on("loop_closing", checks.ending)
 
@@ -61,6 +63,19 @@ class _Checks:
         """A task is cancelled: had it waited long for something that could not come?"""
         if origin.via != "shutdown":
             self._judge(record, origin.at_ns)
+
+    def wait_expired(self, record: TaskRecord, stack: RawStack) -> None:
+        """The deadline of `wait_for` ends a wait for a future; the task itself runs now."""
+        from time import monotonic_ns
+
+        known = self._since.get(record.serial)
+        if known is None or record.serial in self._said or not is_users_task(record):
+            return
+        took = monotonic_ns() - known[1]
+        why = self._future_without_resolver(record, stack)
+        if took >= _LONG_NS - 150_000_000 and _is_bare(stack) and why:
+            self._said.add(record.serial)
+            self._world.report(_finding(record, stack, why, took / 1e9))
 
     def ending(self, loop: Any) -> None:
         """The program ends: judge every long wait."""
@@ -99,8 +114,8 @@ class _Checks:
         for name, reason in reasons.items():
             if name in names:
                 return reason(task)
-        if parked and is_user_file(parked[0][0].co_filename):
-            return self._future_without_resolver(record)
+        if _is_bare(parked):
+            return self._future_without_resolver(record, parked)
         return ""
 
     def _queue_without_workers(self, task: Any) -> str:
@@ -161,8 +176,12 @@ class _Checks:
                 return f"the child process cannot end: its {name} pipe is full and nobody reads it"
         return ""
 
-    def _future_without_resolver(self, record: TaskRecord) -> str:
-        """A bare future: whoever would have set its result must be gone."""
+    def _future_without_resolver(self, record: TaskRecord, parked: RawStack) -> str:
+        """A bare future: whoever would have set its result must be gone.
+
+        That is a task of the same source file which sets results. Of many such tasks, as they
+        come with each request, none is the one that serves all waits.
+        """
         task = record()
         others = [
             other
@@ -171,15 +190,16 @@ class _Checks:
         ]
         if any(self._could_resolve(other) for other in others):
             return ""
+        files = {code.co_filename for code, _ in parked if is_user_file(code.co_filename)}
         gone = [
             other
             for other in list(self._world.tasks.finished)[-200:] + self._ended_live()
             if other.code is not None
             and other.loop_id == record.loop_id
-            and is_user_file(other.code.co_filename)
+            and other.code.co_filename in files
             and not _RESOLVERS.isdisjoint(other.code.co_names)
         ]
-        if gone:
+        if gone and sum(other.code is gone[-1].code for other in gone) <= _MOST_ALIKE:
             place = frame_place(((gone[-1].code, 0),)) if gone[-1].code is not None else None
             return f"{task_text(gone[-1])}, which sets such results{at(place)}, is over"
         if not others and not self._has_io(task):
@@ -217,6 +237,16 @@ class _Checks:
             return True  # it waits for its children
         awaiting = stacks.frame_locals(waiting, "_wait").get("fs") or ()
         return any(item is task for item in awaiting) or _is_running(waiting)
+
+
+def _is_bare(parked: RawStack) -> bool:
+    """Whether the program awaits a future of its own, with a deadline of asyncio's or without."""
+    for code, _ in parked:
+        if is_user_file(code.co_filename):
+            return True
+        if code.co_qualname != "wait_for":
+            return False
+    return False
 
 
 def _is_running(task: Any) -> bool:

@@ -10,6 +10,8 @@ MOMENTS: Final = (
     "scope_left",  # scope record, leaving task's record, frame
     "scope_dropped",  # scope record: the object died while entered
     "timeout_left",  # scope record, whether an exception passes, leaving task's record
+    "wait_expired",  # task record, stack: a deadline ends its wait for a future (Python 3.11)
+    "wait_for_returned",  # record of what was cancelled at the deadline, stack (Python 3.11)
     "lock_waited",  # wait record: a task begins to wait
     "lock_wait_ended",  # wait record
     "lock_released",  # lock record, hold or None, releasing task's record, stack

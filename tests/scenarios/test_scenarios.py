@@ -20,7 +20,6 @@ KNOWN_MISSES = {
     **{
         f"async_generator_cross_task/{name}": (BEFORE_3_12, "no monitoring")
         for name in (
-            "scoped_pages_closed_by_collector_task",
             "tenant_variable_reset_by_closer",
             "two_workers_pull_from_one_generator",
             "watchdog_closes_busy_stream",
