@@ -10,14 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(
     os.environ.get("ASYNCSCOPE_BENCHMARKS_CACHE")
-    or Path(tempfile.gettempdir()) / f"asyncscope-benchmarks-{os.getuid()}"
-)
+    or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "asyncscope-benchmarks")
+).expanduser()
 _ASK = "import sys, sysconfig; print(sys.executable, sysconfig.get_path('purelib'), sep='\\n')"
 
 
@@ -25,7 +24,7 @@ def clean_environment() -> dict[str, str]:
     """Return this process's environment without what changes a Python, the agent or a tool."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
-    return environment | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    return environment | {"PYTHONHASHSEED": "0", "XDG_CACHE_HOME": str(CACHE / "caches")}
 
 
 def _answer(python: Path, code: str) -> list[str]:

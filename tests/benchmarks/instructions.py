@@ -39,12 +39,24 @@ def compile_counter() -> Path:
     return library
 
 
-def command(folder: Path) -> list[str]:
-    """Return the words to put before a Python command line."""
+def command(folder: Path, *, whole: bool = False) -> list[str]:
+    """Return the words to put before a Python command line; `whole` counts from its start."""
     return [
-        *("valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes"),
+        *("valgrind", "-q", "--tool=callgrind", "--separate-threads=yes"),
+        f"--instr-atstart={'yes' if whole else 'no'}",
         f"--callgrind-out-file={folder / 'callgrind'}",
     ]
+
+
+def read_whole(folder: Path) -> int:
+    """Return the instructions of a whole process, all threads."""
+    found = 0
+    for path in folder.glob("callgrind*"):
+        total = re.search(
+            r"^(?:totals|summary): (\d+)", path.read_text(errors="replace"), re.MULTILINE
+        )
+        found += int(total[1]) if total else 0
+    return found
 
 
 def read(folder: Path) -> dict[str, tuple[int, int]]:

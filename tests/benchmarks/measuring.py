@@ -9,15 +9,23 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from . import tables
 from .environments import Environments
 from .instructions import compile_counter
+from .processes import run_script, run_service, run_startup
 from .receiver import Receiver
 from .running import Place, Run, RunError, run_cases
 from .variants import BARE, VARIANTS, Variant
-from .workloads import Workload
+from .workloads import SELF_MEASURED, Workload
 
+RUNNERS: Final = {
+    "functions": run_cases,
+    "service": run_service,
+    "startup": run_startup,
+    "script": run_script,
+}
 Say = Callable[[str], None]
 _PACKAGES = ("anyio", "uvloop", "uvicorn", "starlette")
 
@@ -50,11 +58,14 @@ class Report:
         for version, results in self.results.items():
             names = list(dict.fromkeys(name for rounds in results.values() for name in rounds))
             parts += [f"## Python {version}", self.versions[version]]
+            timed = {key: rounds for key, rounds in results.items() if key not in SELF_MEASURED}
+            own = {key: rounds for key, rounds in results.items() if key in SELF_MEASURED}
             if self.plan.instructions:
-                parts += ["Instructions", tables.per_case(results, names, tables.counted, 3)]
-            else:
-                parts += ["CPU time", tables.per_case(results, names, tables.cpu)]
-                parts += ["Whole process", tables.whole_process(results, names)]
+                parts += ["Instructions", tables.per_case(timed, names, tables.counted, 3)]
+            elif timed:
+                parts += ["CPU time", tables.per_case(timed, names, tables.cpu)]
+                parts += ["Whole process", tables.whole_process(timed, names)]
+            parts += [tables.extras(rounds, names) for rounds in own.values()]
             parts += ["Recorded", tables.recorded(results, names)]
         if self.problems:
             parts += ["Not measured:", "\n".join(f"- {line}" for line in self.problems)]
@@ -150,8 +161,7 @@ class _Session:
 
     def _run(self, workload: Workload, place: Place) -> Run | None:
         try:
-            repeat = 1 if self._counter else 3
-            return run_cases(workload, place, self._plan.scale, repeat, self._counter)
+            return RUNNERS[workload.kind](workload, place, self._plan.scale, self._counter)
         except RunError as problem:
             self._note(workload, place.variant.name, str(problem))
             return None

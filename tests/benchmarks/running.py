@@ -167,17 +167,15 @@ def check_recorded(variant: Variant, recorded: dict[str, int], expected: dict[st
                 raise RunError(f"{variant.name} recorded too little: {name} {have} of {least:.0f}")
 
 
-def run_cases(
-    workload: Workload, place: Place, scale: float, repeat: int, counter: Path | None
-) -> Run:
-    """Run a workload's cases in one process.
+def run_cases(workload: Workload, place: Place, scale: float, counter: Path | None) -> Run:
+    """Run a workload's cases in one process; with a counter, count instructions of one region.
 
     Raises:
         RunError: it failed, or the variant recorded too little.
     """
     place.clean()
     command: list[str | Path] = [*instructions.command(place.folder)] if counter else []
-    command += [place.python, PROGRAMS / "run.py", "--repeat", str(repeat), *workload.options]
+    command += [place.python, PROGRAMS / "run.py", "--repeat", "3", *workload.options]
     command += ["--counter", counter] if counter else []
     command += ["--peer", place.variant.peer] if place.variant.peer else []
     counts = {
@@ -185,7 +183,7 @@ def run_cases(
     }
     command += [workload.module, *(f"{name}:{count}" for name, count in counts.items())]
     ended = execute(command, place.environment())
-    told = _last_line(ended)
+    told = last_line(ended)
     expected: dict[str, float] = {}
     for case in workload.cases:
         for name, each in case.records.items():
@@ -201,7 +199,12 @@ def run_cases(
     return Run(cases, ended.cpu_ns, recorded)
 
 
-def _last_line(ended: Ended) -> dict[str, Any]:
+def last_line(ended: Ended) -> dict[str, Any]:
+    """Return the JSON that a measured program printed.
+
+    Raises:
+        RunError: it failed.
+    """
     if ended.status == 0:
         for line in reversed(ended.out.splitlines()):
             if line.startswith('{"cases"'):

@@ -108,3 +108,23 @@ def recorded(results: dict[str, Rounds], variants: Sequence[str]) -> str:
             cells.append(", ".join(f"{seen[key]:,} {key}" for key in wanted if key in seen))
         lines.append(_row([workload, *cells]))
     return "\n".join(lines)
+
+
+def extras(rounds: Rounds, variants: Sequence[str]) -> str:
+    """Return the table of what a workload measured itself, medians over the rounds."""
+    runs = {name: [run for run in rounds[name] if run is not None] for name in variants}
+    columns = dict.fromkeys(
+        (case, key)
+        for found in runs.values()
+        for run in found
+        for case, figures in run.cases.items()
+        for key in figures.extra
+    )
+    lines = _head("variant", [f"{case}: {key}" for case, key in columns])
+    for name, found in runs.items():
+        cells = []
+        for case, key in columns:
+            values = [run.cases[case].extra[key] for run in found if key in run.cases[case].extra]
+            cells.append(f"{statistics.median(values):,.1f}" if values else "")
+        lines.append(_row([name, *cells]))
+    return "\n".join(lines)

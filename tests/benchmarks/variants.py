@@ -46,6 +46,7 @@ _CONSOLE = _AGENT | {"ASYNCSCOPE_EXPORTER": "console"}
 VARIANTS = (
     Variant(BARE, "without the agent"),
     Variant("bare again", "the same once more: the noise"),
+    Variant("off", "the agent is installed and not switched on", agent=True),
     Variant("agent", "recording and detectors, no exporter", _AGENT, ("agent",), agent=True),
     Variant(
         "otlp", "and OTLP/HTTP to a local receiver, 1000 spans a second at most", _OTLP,

@@ -23,13 +23,18 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Cases that are measured in one process, one after the other."""
+    """Cases that are measured in one process, one after the other.
+
+    `kind` says by what: `functions` of a module, `startup`, `service`, or a `script` that
+    measures itself.
+    """
 
     name: str
     module: str
     cases: tuple[Case, ...]
     options: tuple[str, ...] = ()
     usual: bool = True
+    kind: str = "functions"
 
 
 _TASK = {"tasks_created": 1.0, "tasks_ended": 1.0}
@@ -75,6 +80,25 @@ WORKLOADS = (
     Workload("echo", "echo", (Case("echo", 2_500),)),
     Workload("echo-uvloop", "echo", (Case("echo", 5_000),), ("--uvloop",)),
     Workload(
+        "service", "service",
+        (
+            Case("http_hello", 1_600),
+            Case(
+                "http_work", 800,
+                {"tasks_created": 3.0, "locks_acquired": 1.0, "generators_started": 1.0},
+            ),
+        ),
+        kind="service",
+    ),
+    Workload("startup", "", (), kind="startup"),
+    Workload(
+        "memory", "memory", (Case("alive", 100_000, _TASK), Case("over_time", 1_000_000, _TASK)),
+        usual=False, kind="script",
+    ),
+    Workload(
+        "snapshot", "snapshot", (Case("waiting", 100_000, _TASK),), usual=False, kind="script"
+    ),
+    Workload(
         "scaling", "scaling",
         (
             *(Case(f"beside_{live}_tasks", 10_000, _TASK) for live in (0, 1_000, 100_000)),
@@ -93,3 +117,6 @@ WORKLOADS = (
         usual=False,
     ),
 )  # fmt: skip
+
+SELF_MEASURED = tuple(item.name for item in WORKLOADS if item.kind == "script")
+"""Workloads whose figures are not times of regions."""
