@@ -52,6 +52,7 @@ class Outlet:
             file=settings.export_file,
             span_budget=settings.span_budget,
             long_open_s=settings.long_open_s,
+            memory_mb=settings.memory_mb,
         )
         self._say = say
         self._failed = failed
@@ -133,6 +134,11 @@ class Outlet:
             for exporter in self._exporters():
                 exporter.finish(batch, unfinished, _DEADLINE_S)
                 notes += _losses(exporter)
+        if self._collector.dropped:
+            notes.append(
+                f"not exported: {self._collector.dropped} records of work that ended faster than "
+                "it was taken (ASYNCSCOPE_MEMORY_MB)"
+            )
         return notes
 
     def _look_for_providers(self, _: object) -> None:

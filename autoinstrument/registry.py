@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
+from autoinstrument.arguments import redacted
+
 VERSION: Final = 1
 _NAME: Final = "asyncscope"
 _getpid, _open, _replace, _unlink = os.getpid, os.open, os.replace, os.unlink
@@ -93,7 +95,7 @@ def publish(**facts: Any) -> bool:
             pid=pid,
             identity=identity(pid),
             python=sys.version.split()[0],
-            command=list(getattr(sys, "orig_argv", None) or sys.argv),
+            command=redacted(list(getattr(sys, "orig_argv", None) or sys.argv)),
         )
     _own.update(facts)
     folder = own_folder()

@@ -60,3 +60,14 @@ class ExportSettings:
     span_budget: int = 1000  # spans a second
     instance_id: str = ""  # service.instance.id; empty: one is made up
     long_open_s: float = 60.0  # work open this long is announced; 0 is never
+    memory_mb: int = 64  # of this, traces may take a quarter, and requests that wait an eighth
+
+    @property
+    def most_placed(self) -> int:
+        """How many tasks are remembered with their place in a trace; each takes about 450 bytes."""
+        return max(1_000, self.memory_mb * 1_000_000 // 4 // 450)
+
+    @property
+    def most_queued_bytes(self) -> int:
+        """How much may wait to be sent."""
+        return max(250_000, self.memory_mb * 1_000_000 // 8)

@@ -9,24 +9,30 @@ from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
 
 T = TypeVar("T")
-_MOST_KEPT: Final = 100_000  # records of each kind between two batches
+_MOST_FINDINGS: Final = 10_000  # and blocked periods, between two batches
 
 
 class Collector:
     """Gives the trackers outboxes and empties them."""
 
     def __init__(self, world: World) -> None:
-        """Collect from now on."""
+        """Collect from now on; what ends faster than it is taken is dropped and counted.
+
+        The outboxes of tasks and scopes hold what the trackers keep anyway, within the same bound.
+        """
+        self.dropped = 0
+        self._taken: dict[str, int] = {}  # by kind, dropped ones of a parent process included
+        keep = world.tasks.finished.maxlen or 0
         self._world = world
         self._first = 0  # the last task that belongs to the process that was forked
         self._before: dict[str, int] = {}  # what that process counted
-        self._tasks: deque[TaskRecord] = deque(maxlen=_MOST_KEPT)
-        self._findings: deque[Finding] = deque(maxlen=_MOST_KEPT)
-        self._blocked: deque[BlockedPeriod] = deque(maxlen=_MOST_KEPT)
+        self._tasks: deque[TaskRecord] = deque(maxlen=keep)
+        self._findings: deque[Finding] = deque(maxlen=_MOST_FINDINGS)
+        self._blocked: deque[BlockedPeriod] = deque(maxlen=_MOST_FINDINGS)
         world.tasks.outbox = self._tasks
-        world.scopes.outbox = deque(maxlen=_MOST_KEPT)
-        world.resources.outbox = deque(maxlen=_MOST_KEPT)
-        world.generators.outbox = deque(maxlen=_MOST_KEPT)
+        world.scopes.outbox = deque(maxlen=keep)
+        world.resources.outbox = deque(maxlen=keep // 4)
+        world.generators.outbox = deque(maxlen=keep // 4)
         world.findings.added.append(self._findings.append)
         world.moments.on("blocked", self._block_ended)
 
@@ -40,16 +46,30 @@ class Collector:
     def batch(self) -> Batch:
         """Return what ended since the last call; called in the agent's thread, or at exit."""
         world = self._world
+        ended = self._ended()  # before anything is taken out, as more ends meanwhile
+        tasks = _emptied(self._tasks)
+        scopes, generators = _emptied(world.scopes.outbox), _emptied(world.generators.outbox)
+        for kind, taken in (("tasks", tasks), ("scopes", scopes), ("generators", generators)):
+            self._taken[kind] = self._taken.get(kind, 0) + len(taken)
+        self.dropped = sum(max(0, ended[kind] - self._taken[kind]) for kind in ended)
         return Batch(
-            tasks=[task for task in _emptied(self._tasks) if task.serial > self._first],
-            scopes=_emptied(world.scopes.outbox),
+            tasks=[task for task in tasks if task.serial > self._first],
+            scopes=scopes,
             waits=_emptied(world.resources.outbox),
-            generators=_emptied(world.generators.outbox),
+            generators=generators,
             blocked=_emptied(self._blocked),
             findings=_emptied(self._findings),
             counters=self._counters(),
             live=self._pending(),
         )
+
+    def _ended(self) -> dict[str, int]:
+        world = self._world
+        return {
+            "tasks": world.tasks.ended,
+            "scopes": world.scopes.left,
+            "generators": world.generators.ended,
+        }
 
     def _counters(self) -> dict[str, int]:
         return {
@@ -79,6 +99,7 @@ class Collector:
         self._first = world.tasks.created
         self._before = {}
         self._before = self._counters()
+        self._taken = self._ended()
         for outbox in (
             self._tasks,
             self._findings,

@@ -52,6 +52,7 @@ def make_traces(settings: ExportSettings, environ: Mapping[str, str], say: Say) 
         SpanIds(),
         Budget(settings.span_budget, time.monotonic_ns()),
         RemoteParent(environ),
+        keep=settings.most_placed,
     )
 
 

@@ -103,14 +103,18 @@ class OfficialSink:
     name = "otlp"
 
     def __init__(
-        self, protocol: str, resource: Mapping[str, str | int], say: Callable[[str], None]
+        self,
+        protocol: str,
+        resource: Mapping[str, str | int],
+        say: Callable[[str], None],
+        most_bytes: int,
     ) -> None:
-        """Import the extra.
+        """Import the extra; `most_bytes` may wait to be sent.
 
         Raises:
             ImportError: it is not installed.
         """
-        self._sender = Sender(OfficialTransport(protocol), say)
+        self._sender = Sender(OfficialTransport(protocol), say, most_bytes)
         self._resource = make_resource(resource)
         self._logs = LogConverter(self._resource)
 

@@ -5,8 +5,8 @@ import json
 import sys
 from typing import Any, Final
 
+from autoinstrument.arguments import redacted
 from autoinstrument.export import files
-from autoinstrument.export.arguments import redacted
 from autoinstrument.records import Finding, Place
 
 VERSION: Final = 1

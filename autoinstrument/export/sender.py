@@ -32,8 +32,11 @@ class Parcel:
 class Sender:
     """A bounded queue before a transport; what does not fit, or fails, is dropped and counted."""
 
-    def __init__(self, transport: Transport, say: Callable[[str], None]) -> None:
-        """Send nothing yet: `start` starts the thread."""
+    def __init__(
+        self, transport: Transport, say: Callable[[str], None], most_bytes: int = _MOST_BYTES
+    ) -> None:
+        """Send nothing yet: `start` starts the thread. `most_bytes` may wait."""
+        self._most_bytes = most_bytes
         self.exported = 0
         self.dropped = 0
         self.failed = 0
@@ -78,7 +81,7 @@ class Sender:
 
     def put(self, parcel: Parcel) -> None:
         """Queue a request, or drop it when the queue is full."""
-        if self._bytes + parcel.size > _MOST_BYTES and self._queue:
+        if self._bytes + parcel.size > self._most_bytes and self._queue:
             self.dropped += parcel.items
             return
         self._bytes += parcel.size

@@ -62,21 +62,25 @@ def make_sink(
     if name == "provider":
         return ProviderSink(resource, say)
     if name == "otlp":
-        return _otlp_sink(environ, resource, say)
+        return _otlp_sink(settings, environ, resource, say)
     say(f"exporter {name} is not known; accepted are otlp, file, console, provider, none")
     return None
 
 
 def _otlp_sink(
-    environ: Mapping[str, str], resource: Mapping[str, str | int], say: Say
+    settings: ExportSettings,
+    environ: Mapping[str, str],
+    resource: Mapping[str, str | int],
+    say: Say,
 ) -> Sink | None:
+    most_bytes = settings.most_queued_bytes
     variables = Variables(environ, say)
     protocol = variables.get("traces", "PROTOCOL").lower() or "http/json"
     if protocol in _EXTRAS:
         try:
             from autoinstrument.export.official import OfficialSink  # an extra
 
-            return OfficialSink(protocol, resource, say)
+            return OfficialSink(protocol, resource, say, most_bytes)
         except ImportError:
             trouble = f"needs: pip install 'asyncscope[{_EXTRAS[protocol]}]'"
         except RuntimeError:  # the SDK uses a thread pool while it is imported
@@ -90,7 +94,7 @@ def _otlp_sink(
             f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol} is not known; accepted are http/json, "
             "http/protobuf, grpc; using http/json"
         )
-    return JsonSink(Sender(json_transport(environ, say), say), resource)
+    return JsonSink(Sender(json_transport(environ, say), say, most_bytes), resource)
 
 
 class JsonSink:

@@ -109,8 +109,18 @@ class Traces:
         ids: SpanIds,
         budget: Budget,
         remote: Callable[[], SpanContext | None] = lambda: None,
+        keep: int = _KEEP,
     ) -> None:
-        """`remote` tells the span of another process under which this process hangs."""
+        """Start without traces.
+
+        Args:
+            sampler: decides about new traces.
+            ids: the numbers of spans.
+            budget: what may be exported.
+            remote: tells the span of another process under which this process hangs.
+            keep: how many tasks, and how many traces of the program, are remembered.
+        """
+        self._keep = keep
         self.ids = ids
         self.budget = budget
         self._sampler = sampler
@@ -186,7 +196,7 @@ class Traces:
 
     def over(self, record: TaskRecord) -> None:
         """Remember that a task is over, for those it created that outlive it."""
-        if len(self._ended) >= _KEEP:
+        if len(self._ended) >= self._keep:
             _forget(self._ended)
         self._ended[record.serial] = record.ended_ns
 
@@ -235,7 +245,7 @@ class Traces:
             placement = self._under_creator(span_id, record, creator)
         placement.trace.spans += 1
         record.trace = placement
-        if len(self._placed) >= _KEEP:
+        if len(self._placed) >= self._keep:
             _forget(self._placed)
         self._placed[record.serial] = placement
 
@@ -267,10 +277,13 @@ class Traces:
         trace = self._by_id.get(trace_id)
         if trace is None:
             trace = Trace(trace_id, sampled=self._sampler.keeps(trace_id, flags))
-            if len(self._by_id) >= _KEEP:
-                _forget(self._by_id)
-            self._by_id[trace_id] = trace
+            self._remember(trace)
         return trace
+
+    def _remember(self, trace: Trace) -> None:
+        if len(self._by_id) >= self._keep:
+            _forget(self._by_id)
+        self._by_id[trace.trace_id] = trace
 
     def _root(self, span_id: int) -> Placement:
         remote = self._remote()
@@ -283,7 +296,7 @@ class Traces:
             return Placement(self.continued(trace), span_id, link=link)
         trace_id = self._new_id()
         trace = Trace(trace_id, sampled=self._sampler.keeps(trace_id, None))
-        self._by_id[trace_id] = trace
+        self._remember(trace)
         return Placement(trace, span_id)
 
     def _under_creator(self, span_id: int, record: TaskRecord, creator: Placement) -> Placement:

@@ -1,0 +1,50 @@
+"""What ends between two batches is bounded, and what did not fit is counted."""
+
+import asyncio
+
+import pytest
+
+from autoinstrument.agent import Agent
+from autoinstrument.config.schema import Settings
+from autoinstrument.export.batch import ExportSettings
+from autoinstrument.export.collect import Collector
+from autoinstrument.export.exporters import make_traces
+from tests.export.play import Play
+
+
+def test_storm_between_two_batches_is_bounded_and_counted() -> None:
+    world = Agent(Settings(memory_mb=1), []).world
+    collector = Collector(world)
+    keep = world.tasks.finished.maxlen
+    assert keep == 1_000
+
+    async def storm(count: int) -> None:
+        for _ in range(count):
+            task = asyncio.ensure_future(asyncio.sleep(0))
+            record = world.tasks.record_of(task)
+            assert record is not None
+            await task
+            world.tasks.task_ended(record, "returned", exact=True)
+
+    asyncio.run(storm(1_500))
+    assert (len(collector.batch().tasks), collector.dropped) == (keep, 500)
+    asyncio.run(storm(10))
+    assert (len(collector.batch().tasks), collector.dropped) == (10, 500)
+
+
+def test_shares_of_the_memory_grow_with_it() -> None:
+    small, large = ExportSettings(memory_mb=16), ExportSettings(memory_mb=64)
+    assert small.most_queued_bytes == 2_000_000
+    assert large.most_queued_bytes == 8_000_000
+    assert large.most_placed > 3 * small.most_placed
+
+
+def test_what_is_remembered_of_traces_is_bounded() -> None:
+    traces = make_traces(ExportSettings(memory_mb=1), {}, pytest.fail)
+    play, most = Play(), ExportSettings(memory_mb=1).most_placed
+    for number in range(2 * most):
+        record = play.task(f"t{number}", number, number + 1)
+        traces.place(record, {})
+        traces.over(record)
+    for table in (traces._placed, traces._by_id, traces._ended):
+        assert 0 < len(table) <= most
