@@ -126,6 +126,7 @@ class Outlet:
         self._on = False
         from autoinstrument.export.late import without_detectors
 
+        self._collector.settle()
         batch, unfinished = self._batch(), self._collector.unfinished()
         if self._made is None and batch.is_empty() and unfinished.is_empty():
             return []  # nothing ever ran

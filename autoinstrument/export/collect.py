@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from autoinstrument.export.batch import Batch, BlockedPeriod
 from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
+from autoinstrument.trackers.tasks import outcome_of
 from autoinstrument.world import World
 
 T = TypeVar("T")
@@ -77,6 +78,18 @@ class Collector:
             for group, counts in self._world.statistics().items()
             for name, count in counts.items()
         }
+
+    def settle(self) -> None:
+        """Note the end of tasks that are over and not gone, where ends are not seen.
+
+        Called at exit, before the last batch. Python 3.11 shows only the death of most tasks, and
+        one may be kept: by the program, or by the traceback of its exception.
+        """
+        tracker = self._world.tasks
+        for record in list(tracker.live.values()):
+            task = record()
+            if task is not None and not record.ended_ns and record.ended:
+                tracker.task_ended(record, *outcome_of(task))
 
     def unfinished(self) -> Batch:
         """Return the work that is open now."""

@@ -27,6 +27,9 @@ _SPARE: Final = 500  # tasks looked at beyond what the budget has room for
 _HOUSEKEEPING: Final = (".shutdown_asyncgens", ".shutdown_default_executor", "_athrow")
 """Tasks that loops make for themselves at the end and for dropped async generators."""
 
+_AROUND_EACH_TASK: Final = "TaskHandle._run_coro"
+"""Where anyio 4.14 and newer enter a scope for each task that they run."""
+
 Make = Callable[[], Span]
 
 
@@ -165,6 +168,8 @@ class Pipeline:
         HTTP clients enter several in each request; they would hide what the program does.
         """
         if scope.owner is not None and _is_housekeeping(scope.owner):
+            return True
+        if scope.stack and scope.stack[0][0].co_qualname == _AROUND_EACH_TASK:
             return True
         if not scope.left_ns or scope.left_ns - scope.entered_ns >= SHORT_SCOPE_NS:
             return False

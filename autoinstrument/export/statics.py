@@ -16,6 +16,8 @@ Value = str | int | float | bool
 Attribute = tuple[str, Value]
 
 _KEEP: Final = 10_000
+_MAIN: Final = getattr(sys.modules.get("__main__"), "__file__", None)
+"""The program's main file, read early: the interpreter takes it away once the program is over."""
 
 
 class Static:
@@ -147,7 +149,13 @@ class Statics:
 
 
 def code_attributes(code: CodeType, line: int, qualname: str) -> tuple[Attribute, ...]:
-    """Return the stable `code.*` attributes."""
+    """Return the stable `code.*` attributes.
+
+    A coroutine may be called otherwise than its code: libraries run what they are given inside
+    one of their own and hand its name on. Then the place is theirs, and is left out.
+    """
+    if code.co_qualname != qualname:
+        return (("code.function.name", qualname),)
     module = module_of(code.co_filename)
     return (
         ("code.function.name", f"{module}.{qualname}" if module else qualname),
@@ -169,6 +177,8 @@ def place_attributes(place: Place) -> tuple[Attribute, ...]:
 @lru_cache(maxsize=4096)
 def module_of(filename: str) -> str:
     """Return the name of the module that was loaded from a file, or an empty string."""
+    if filename == _MAIN:
+        return "__main__"
     for name, module in _modules():
         if module.__dict__.get("__file__") == filename:
             return name

@@ -29,7 +29,8 @@ class Thing:
 def function(name: str, file: str = "/srv/app.py", line: int = 10) -> CodeType:
     last = name.rsplit(".", 1)[-1].replace("-", "_")
     module = compile("\n" * (line - 1) + f"async def {last}(): pass", file, "exec")
-    return next(item for item in module.co_consts if isinstance(item, CodeType))
+    code = next(item for item in module.co_consts if isinstance(item, CodeType))
+    return code.replace(co_qualname=name)
 
 
 def place(name: str, line: int = 10, file: str = "/srv/app.py") -> RawStack:
