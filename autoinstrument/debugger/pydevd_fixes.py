@@ -57,8 +57,11 @@ def frames_of(awaitable: Any) -> list[Any]:
 
 def all_tasks() -> list[Any]:
     """Return the unfinished tasks of all loops of the process."""
+    # The registries need no walk over all objects. From 3.14 on compiled tasks are in lists that
+    # are out of reach, and the registries hold the others only.
     found = {}
-    # The registries need no walk over all objects; from 3.14 on they are out of reach.
+    if hasattr(asyncio, "future_add_to_awaited_by"):
+        found = {id(o): o for o in gc.get_objects() if issubclass(type(o), asyncio.Task)}
     for name in ("_scheduled_tasks", "_all_tasks", "_eager_tasks"):
         registry = getattr(asyncio.tasks, name, ())
         for _ in range(100):
@@ -67,8 +70,6 @@ def all_tasks() -> list[Any]:
             except RuntimeError:  # changed while being read
                 continue
             break
-    if not any(hasattr(asyncio.tasks, name) for name in ("_scheduled_tasks", "_all_tasks")):
-        found = {id(o): o for o in gc.get_objects() if issubclass(type(o), asyncio.Task)}
     return [task for task in found.values() if not task.done()]
 
 
