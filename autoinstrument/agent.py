@@ -50,7 +50,7 @@ class Agent:
 
         self.settings = settings
         self.started = _time()
-        self.pid = _getpid()
+        self.pid = self._first_pid = _getpid()
         self._problems = problems
         self._folder = os.getcwd() if os.path.isdir(".") else "/"  # the program may change it
         kinds, problem = select(settings.detect)
@@ -178,7 +178,8 @@ class Agent:
         self._debug_asked = True
         try:
             address = self.settings.debugpy
-            start_from_environment(os.environ, say, at_loop=at_loop, address=address)
+            forked = self._first_pid != self.pid
+            start_from_environment(os.environ, say, at_loop=at_loop, address=address, forked=forked)
         except Exception as exc:
             self.moments.failed("debug port", exc)
 
@@ -354,6 +355,7 @@ class Agent:
     def after_fork_in_child(self) -> None:
         """Start anew: what the parent found is the parent's to report."""
         self.watch.forget_thread()
+        self._debug_asked = False
         self.pid = _getpid()
         self.started = _time()
         self._finished = False

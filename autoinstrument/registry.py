@@ -95,7 +95,7 @@ def publish(**facts: Any) -> bool:
             pid=pid,
             identity=identity(pid),
             python=sys.version.split()[0],
-            command=redacted(list(getattr(sys, "orig_argv", None) or sys.argv)),
+            command=redacted(_command()),
         )
     _own.update(facts)
     folder = own_folder()
@@ -103,6 +103,14 @@ def publish(**facts: Any) -> bool:
         return bool(folder) and write(os.path.join(folder, f"{pid}.json"), _own)
     except (OSError, ValueError, TypeError):
         return False
+
+
+def _command() -> list[str]:
+    """Return the command line, of a multiprocessing child that of the program it belongs to."""
+    words = list(getattr(sys, "orig_argv", None) or sys.argv)
+    if any("spawn_main" in word or "multiprocessing.forkserver" in word for word in words):
+        return [words[0], *sys.argv, "(multiprocessing)"]
+    return words
 
 
 def write(path: str, content: dict[str, Any]) -> bool:

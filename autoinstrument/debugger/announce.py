@@ -6,6 +6,7 @@ read it.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from autoinstrument import registry
@@ -38,6 +39,22 @@ def announce(announcement: Announcement) -> bool:
     )
 
 
+def ask_for(port: int) -> None:
+    """Publish that this process is about to open a port, before it tries."""
+    registry.publish(debug_asks=port)
+
+
+def holder_of(port: int) -> str:
+    """Return which process of this user has a port, or is about to; `""` if none has told so."""
+    entries = [entry for entry in registry.processes() if entry["pid"] != os.getpid()]
+    for entry in entries:
+        if (entry.get("debug") or {}).get("port") == port:
+            return f"process {entry['pid']}"
+    # Opening takes 0.2 s, and several workers begin at once: one of these has it.
+    asking = any(entry.get("debug_asks") == port for entry in entries)
+    return "another process of this user" if asking else ""
+
+
 def note(text: str) -> None:
     """Publish why this process has no debug port, or another one than asked for."""
     registry.publish(debug_note=text)
@@ -45,7 +62,7 @@ def note(text: str) -> None:
 
 def withdraw() -> None:
     """Take back what this process has published about its port."""
-    registry.withdraw("debug", "debug_note")
+    registry.withdraw("debug", "debug_asks", "debug_note")
 
 
 def announced() -> list[Announcement]:

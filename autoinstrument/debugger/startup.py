@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from autoinstrument.registry import is_alive
 
 from . import _debugpy
-from .announce import announced, note
+from .announce import ask_for, holder_of, note
 from .config import DebugConfig, DebugpyConfig, load_debug_config, load_debugpy_config
 from .errors import ConfigError, DebuggerError, PortTaken
 from .security import is_loopback
@@ -60,6 +60,8 @@ def start_from_environment(
     *,
     at_loop: bool = True,
     address: str = "",
+    forked: bool = False,
+    exact: bool = False,
 ) -> DebugpyServer | None:
     """Open the port the environment asks for, and return its server, `None` if there is none.
 
@@ -67,15 +69,19 @@ def start_from_environment(
 
     `say` gets every line for the user; nothing is printed otherwise and nothing is raised for
     what can go wrong with a port. `at_loop` is false when no event loop is about to run: then a
-    process that only supervises workers is passed over.
+    process that only supervises workers is passed over. `forked` says that this process is a fork
+    of the one that was started, as the workers of gunicorn are; `exact`, that no other port will do
+    than the one asked for.
     """
     try:
         request = _read(environ, address)
     except (ConfigError, ValueError) as exc:
         say(f"{exc}; no debugger is started")
         return None
-    if request is None or _is_passed_over(at_loop):
+    if request is None or _is_passed_over(at_loop=at_loop, forked=forked):
         return None
+    if exact:
+        request = replace(request, in_child="exact")
     return _start(request, environ, say)
 
 
@@ -106,7 +112,7 @@ def start_on_demand(
     if not allowed:
         say(f"security.allow_on_demand in {path} forbids a debug port")
         return None
-    return start_from_environment(known, say)
+    return start_from_environment(known, say, exact=True)
 
 
 def serve_request(
@@ -198,23 +204,25 @@ def _flag(environ: Mapping[str, str], suffix: str, *, default: bool) -> bool:
     raise ValueError(f"{VARIABLE}{suffix}={text!r}: expected 1 or 0")
 
 
-def _is_passed_over(at_loop: bool) -> bool:
+def _is_passed_over(*, at_loop: bool, forked: bool) -> bool:
     words = list(getattr(sys, "orig_argv", sys.argv))
     line = " ".join(words)
     if any(helper in line for helper in _HELPERS):
         return True
-    return not at_loop and _supervises(words)
+    supervisor = "" if forked else _supervisor(words)
+    # gunicorn's master runs a loop of its own, for its control socket.
+    return bool(supervisor) and (not at_loop or supervisor == "gunicorn")
 
 
-def _supervises(words: list[str]) -> bool:
-    """Say whether a command line is that of a process that only looks after workers."""
+def _supervisor(words: list[str]) -> str:
+    """Return which program that only looks after workers a command line starts, `""` if none."""
     if any("spawn_main" in word or word == "--multiprocessing-fork" for word in words):
-        return False
+        return ""
     for name, flags in _SUPERVISORS.items():
         named = any(os.path.basename(word) == name for word in words)
         if named and any(not f or any(w.split("=")[0] == f for w in words) for f in flags):
-            return True
-    return False
+            return name
+    return ""
 
 
 def _start(
@@ -233,22 +241,40 @@ def _start(
         say(f"process {owner} has debug port {config.port}; process {os.getpid()} takes a free one")
         note(f"port {config.port} is held by process {owner}")
         config = replace(config, port=0, wait_for_client=False)
-    server = DebugpyServer(config=replace(config, wait_for_client=False))
-    try:
-        host, port = server.start()
-    except PortTaken as exc:
-        text = f"{exc}{_holder(config.port)}"
-        say(f"no debugger in process {os.getpid()}: {text}; {VARIABLE}=0 picks a free one")
-        note(text)
+    server = _open(replace(config, wait_for_client=False), request.in_child, say)
+    if server is None:
         return None
-    except DebuggerError as exc:
-        say(f"no debugger in process {os.getpid()}: {exc}")
-        return None
+    host, port = server.address
     if not owner and isinstance(environ, MutableMapping):
         environ[OWNER] = str(os.getpid())
     _tell(host, port, config, say)
     if config.wait_for_client:
         _wait(server, config, say)
+    return server
+
+
+def _open(config: DebugpyConfig, in_child: str, say: Callable[[str], None]) -> DebugpyServer | None:
+    """Open the port, or a free one where a process of this user that has told so holds it."""
+    pid = os.getpid()
+    server = DebugpyServer(config=config)
+    if config.port and config.announce:
+        ask_for(config.port)
+    try:
+        server.start()
+    except PortTaken as exc:
+        holder = holder_of(config.port)
+        text = f"port {config.port} is held by {holder}" if holder else str(exc)
+        if not holder or in_child == "exact":
+            say(f"no debugger in process {pid}: {text}; 0 picks a free one")
+        if in_child != "exact":
+            note(text)
+        if not holder or in_child != "free_port":
+            return None
+        say(f"{holder} has debug port {config.port}; process {pid} takes a free one")
+        return _open(replace(config, port=0), in_child, say)
+    except DebuggerError as exc:
+        say(f"no debugger in process {pid}: {exc}")
+        return None
     return server
 
 
@@ -272,12 +298,6 @@ def _other_owner(environ: Mapping[str, str]) -> int:
     text = environ.get(OWNER, "")
     pid = int(text) if text.isdigit() else 0
     return pid if pid not in (0, os.getpid()) and is_alive(pid) else 0
-
-
-def _holder(port: int) -> str:
-    """Return which process of this user has a port, as far as it has told."""
-    found = next((entry for entry in announced() if entry.port == port), None)
-    return f" (process {found.pid}, {found.program})" if found is not None else ""
 
 
 def _tell(host: str, port: int, config: DebugpyConfig, say: Callable[[str], None]) -> None:

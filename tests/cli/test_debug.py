@@ -72,7 +72,8 @@ class Program:
         )
 
     def listed(self) -> dict[str, object]:
-        (entry,) = json.loads(self.command("ps", "--json").stdout)
+        entries = json.loads(self.command("ps", "--json").stdout)
+        (entry,) = [entry for entry in entries if entry["pid"] == self.pid]
         assert isinstance(entry, dict)
         return entry
 

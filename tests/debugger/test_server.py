@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoinstrument.debugger import announce
+from autoinstrument import registry
+from autoinstrument.debugger import announce, startup
 from autoinstrument.debugger.client import AsyncDebugClient
 from autoinstrument.debugger.config import DebugpyConfig
 from autoinstrument.debugger.errors import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(registry, "folders", lambda: [str(tmp_path / "asyncscope")])
 
 
 def run(program: str, *words: str, timeout_s: float = 60, **variables: str) -> dict[str, Any]:
@@ -96,7 +98,9 @@ def test_start_stop_restart_detach_and_status() -> None:
         states = [server.status().state]
         first = server.start()
         states.append(server.status().state)
-        named = [(entry.pid, entry.port) for entry in announced()]
+        def own():
+            return [(e.pid, e.port) for e in announced() if e.pid == os.getpid()]
+        named = own()
         again = server.start()
         busy = ""
         try:
@@ -108,7 +112,7 @@ def test_start_stop_restart_detach_and_status() -> None:
         server.stop()
         states.append(server.status().state)
         print(json.dumps({"states": states, "first": first, "again": again, "kept": kept,
-            "busy": busy, "named": named, "pid": os.getpid(), "left": len(announced()),
+            "busy": busy, "named": named, "pid": os.getpid(), "left": len(own()),
             "current": current_server() is None}))
         """
     )
@@ -271,6 +275,60 @@ def test_helpers_and_supervisors_are_passed_over(
     environ = {"ASYNCSCOPE_DEBUGPY": "0"}
     assert start_from_environment(environ, lines.append, at_loop=False) is None
     assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "forked", "passed_over"),
+    [
+        (["python", "/usr/bin/gunicorn", "app:app"], False, True),
+        (["python", "/usr/bin/gunicorn", "app:app"], True, False),
+        (["python", "/venv/bin/uvicorn", "app:app", "--workers=1"], False, False),
+        (["python", "-c", "spawn_main(5)", "--multiprocessing-fork"], False, False),
+        (["python", "app.py"], False, False),
+    ],
+    ids=["gunicorn's master", "its worker", "uvicorn in one process", "spawned", "a program"],
+)
+def test_process_that_runs_the_application_gets_the_port(
+    argv: list[str], forked: bool, passed_over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "orig_argv", argv)
+    assert startup._is_passed_over(at_loop=True, forked=forked) is passed_over
+
+
+SIBLING = """
+import json, os
+from autoinstrument import registry
+from autoinstrument.debugger.startup import start_from_environment, start_on_demand
+lines = []
+exact = start_on_demand(os.environ["ASYNCSCOPE_DEBUGPY"], lines.append)
+other = start_from_environment(os.environ, lines.append)
+entry = next(e for e in registry.processes() if e["pid"] == os.getpid())
+print(json.dumps([exact is None, other.address[1], lines, entry["debug_note"]]))
+"""
+
+
+@pytest.mark.slow
+def test_second_process_of_a_user_takes_a_free_port_and_says_who_has_the_other() -> None:
+    """A sibling, as the second worker of a server: it does not descend from the port's owner."""
+    found = run(
+        """
+        import json, os, subprocess, sys
+        from autoinstrument.debugger.startup import start_from_environment
+        own = dict(os.environ, ASYNCSCOPE_DEBUGPY="0")
+        port = start_from_environment(own, lambda line: None).address[1]
+        done = subprocess.run([sys.executable, "-c", sys.argv[1]], capture_output=True, text=True,
+            env=dict(os.environ, ASYNCSCOPE_DEBUGPY=str(port)), check=True)
+        print(json.dumps({"sibling": json.loads(done.stdout), "port": port, "pid": os.getpid()}))
+        """,
+        SIBLING,
+    )
+    refused, port, lines, noted = found["sibling"]
+    assert refused is True
+    assert port != found["port"]
+    held = f"port {found['port']} is held by process {found['pid']}"
+    assert held in lines[0]
+    assert f"process {found['pid']} has debug port {found['port']}" in lines[1]
+    assert noted == held
 
 
 def test_addresses() -> None:
