@@ -104,6 +104,7 @@ class Agent:
             asyncio_cancel,
             asyncio_combinators,
             asyncio_generators,
+            asyncio_handles,
             asyncio_locks,
             asyncio_loops,
             asyncio_scopes,
@@ -122,6 +123,7 @@ class Agent:
         shields = asyncio_combinators.install(patches, world.tasks, self.moments, failed)
         world.inner_of_shield = shields.inner
         asyncio_cancel.install(patches, world.tasks, world.scopes, self.moments, failed)
+        asyncio_handles.install(patches, world.tasks, self.moments, failed)
         contexts.install(patches, world.tasks, self.moments, failed)
         task_ends.install(patches, world.tasks, self.moments, failed)
         if env.WAIT_FOR_MAKES_A_TASK:

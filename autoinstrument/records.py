@@ -44,7 +44,11 @@ class CancelOrigin:
         by_scope: "ScopeRecord | None" = None,
         waiter_id: int = 0,
     ) -> None:
-        """Keep the facts; `via` is "task.cancel", "deadline", "scope", "group" or "propagated"."""
+        """Keep the facts.
+
+        `via` is "task.cancel", "deadline", "scope", "group", "propagated", "shutdown", "SIGINT",
+        or how it was handed to the loop: "timer", "threadsafe", "signal".
+        """
         self.at_ns = at_ns
         self.by_serial = by_serial
         self.by_task = by_task

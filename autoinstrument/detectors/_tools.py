@@ -87,6 +87,13 @@ def scope_text(record: ScopeRecord) -> str:
     return f"{record.kind} block" if record.kind == "asyncio.timeout" else record.kind
 
 
+_HANDED_OVER = {
+    "timer": " of a timer set",
+    "threadsafe": " sent to the loop",
+    "signal": " in the handler of a signal, set",
+}
+
+
 def origin_text(origin: CancelOrigin) -> str:
     """Return who cancelled, from where, in words."""
     place = first_place(origin.stack)
@@ -102,7 +109,8 @@ def origin_text(origin: CancelOrigin) -> str:
         return "asyncio.run() at the end of the program"
     if origin.via == "SIGINT":
         return "Ctrl-C"
-    return f"cancel(){at(place)}{by}"
+    handed = _HANDED_OVER.get(origin.via, "")
+    return f"cancel(){handed}{at(place)}{by}"
 
 
 def origin_related(origin: CancelOrigin) -> list[Related]:

@@ -11,7 +11,7 @@ import sys
 from types import AsyncGeneratorType, CodeType, FrameType, ModuleType
 from typing import Any
 
-from autoinstrument import env
+from autoinstrument import env, stacks
 from autoinstrument.hooks import monitoring
 from autoinstrument.hooks.call_sites import WATCHED, CallSites
 from autoinstrument.hooks.patching import Patches
@@ -52,10 +52,21 @@ class CancelObserver:
             return
         try:
             via = _VIA.get(frame.f_code.co_qualname, "task.cancel")
+            if frame.f_code.co_qualname == "Handle._run" and self._scheduled(task):
+                return
             self._tasks.cancel_requested(task, frame, via, self._scope_of(frame, via))
         except Exception as exc:
             self._on = False
             self._failed("cancellation origins", exc)
+
+    def _scheduled(self, task: Any) -> bool:
+        """Whether somebody is known who handed this call to the loop (see asyncio_handles)."""
+        record = self._tasks.record_of(task)
+        how = self._tasks.scheduled_cancel_of(record) if record is not None else None
+        if record is None or how is None:
+            return False
+        self._tasks.cancel_arrived(record, how, stacks.parked(task))
+        return True
 
     def generator_called(self, generator: Any, method: str, frame: FrameType) -> None:
         """`aclose()` or the like of an asynchronous generator is called in `frame`."""
@@ -132,9 +143,12 @@ def _replace_task_class(patches: Patches, observer: CancelObserver) -> None:
         """A coroutine wrapped in a Future."""
 
         def cancel(self, msg: Any = None) -> bool:
-            observer.cancelled(self, sys._getframe(1))
+            caller = sys._getframe(1)
+            if caller.f_code is not own:  # else it is handed on to what a task awaits
+                observer.cancelled(self, caller)
             return bool(cancel(self, msg))
 
+    own = Task.cancel.__code__
     Task.__doc__ = compiled.__doc__
     Task.__module__ = compiled.__module__
     Task.__qualname__ = "Task"

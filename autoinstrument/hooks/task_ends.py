@@ -7,6 +7,7 @@ here leave at the first comparison that fails.
 
 import re
 import sys
+from asyncio import CancelledError
 from types import CodeType
 from typing import Any, Final
 
@@ -70,9 +71,14 @@ class EndObserver:
             self._switch_off("task ends", exc)
 
     def thrown(self, code: CodeType, offset: int, error: BaseException) -> None:
-        """An exception is thrown into a frame: by a task that awaits a foreign future."""
+        """An exception is thrown into a frame: a cancellation, or a foreign future was awaited."""
         if type(error) is RuntimeError:
             self._error_seen(error, sys._getframe(1))
+        elif type(error) is CancelledError and self._tasks.scheduled_cancels:
+            record = self._tasks.current()
+            if record is not None:
+                parked = capture(sys._getframe(1), 24)
+                self._moments.fire("cancellation_thrown", record, parked)
 
     def _error_seen(self, error: BaseException, frame: Any) -> None:
         """Tell about an error of a kind that misuse of loops and contexts makes, once."""

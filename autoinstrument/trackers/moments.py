@@ -5,6 +5,7 @@ from typing import Any, Final
 
 MOMENTS: Final = (
     "task_ended",  # record
+    "cancellation_thrown",  # task record, stack: it arrives, and somebody scheduled one
     "cancel_requested",  # task record, origin
     "scope_entered",  # scope record
     "scope_left",  # scope record, leaving task's record, frame

@@ -4,7 +4,7 @@ from asyncio import current_task
 from collections import deque
 from time import monotonic_ns
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from autoinstrument import stacks
 from autoinstrument.places import capture, traceback_places
@@ -25,6 +25,16 @@ _MOST_HANDED = 10_000
 _MOST_CANCELS = 8  # origins kept per task
 
 
+class ScheduledCancel(NamedTuple):
+    """Who handed the `cancel` of a task to the loop, where and how."""
+
+    record: TaskRecord  # of the task to be cancelled
+    via: str  # "timer", "threadsafe" or "signal"
+    stack: RawStack
+    by_serial: int
+    by_task: str
+
+
 class TaskTracker:
     """Owns the records of all tasks; live ones by identity, ended ones in a bounded queue."""
 
@@ -39,6 +49,7 @@ class TaskTracker:
         self.live: dict[int, TaskRecord] = {}
         self.finished: deque[TaskRecord] = deque(maxlen=keep)
         self.cancelling: dict[int, TaskRecord] = {}
+        self.scheduled_cancels: dict[int, ScheduledCancel] = {}  # by the number of the task
         self.created = 0
         self.ended = 0
         self.cancelled = 0
@@ -172,6 +183,7 @@ class TaskTracker:
             if self.live.get(record.key) is record:
                 del self.live[record.key]
             self.cancelling.pop(record.serial, None)
+            self.scheduled_cancels.pop(record.serial, None)
             if not record.ended_ns:
                 self.task_ended(record, record.outcome or ENDED)
             if len(self.finished) == self.finished.maxlen:
@@ -196,6 +208,32 @@ class TaskTracker:
             stacks.parked(task),
             via=via,
             by_scope=scope,
+            waiter_id=id(stacks.awaited(task)),
+        )
+        self._add_cancel(record, origin)
+        self._propagate(task, origin)
+
+    def scheduled_cancel_of(self, record: TaskRecord) -> ScheduledCancel | None:
+        """Return who handed the cancel of a task, or of one that awaits it, to the loop."""
+        own = self.scheduled_cancels.get(record.serial)
+        if own is not None:
+            return own
+        for how in list(self.scheduled_cancels.values()):
+            task = how.record()
+            if task is not None and stacks.awaited(task) is record():
+                return how
+        return None
+
+    def cancel_arrived(self, record: TaskRecord, how: ScheduledCancel, parked: RawStack) -> None:
+        """Record a cancellation that the loop delivers for whoever handed `task.cancel` to it."""
+        task = record()
+        origin = CancelOrigin(
+            monotonic_ns(),
+            how.by_serial,
+            how.by_task,
+            how.stack,
+            parked,
+            via=how.via,
             waiter_id=id(stacks.awaited(task)),
         )
         self._add_cancel(record, origin)
