@@ -1,7 +1,7 @@
 """Call somebody right after a module was imported, with nothing but `sys`.
 
-wrapt's post-import hooks serve everything else, but wrapt imports asyncio, and asyncio must not
-be imported before the program does so.
+wrapt's post-import hooks would do the same, but wrapt imports asyncio, which must not be imported
+before the program does so, and importing wrapt takes as long as importing a quarter of asyncio.
 
 Theory of operation. `Finder` stands first in `sys.meta_path`. For a module that is waited for it
 lets the other finders do their work and puts `Loader` around the loader they found. `Loader`
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-__all__ = ["forget", "when_imported"]
+__all__ = ["come_first", "forget", "when_imported"]
 
 _waiting: "dict[str, list[Callable[[ModuleType], object]]]" = {}
 
@@ -39,6 +39,16 @@ def when_imported(name: str, callback: "Callable[[ModuleType], object]") -> None
         callbacks.append(callback)
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+
+
+def come_first() -> None:
+    """Stand first in `sys.meta_path` again; another import hook may hide imports from those behind.
+
+    All finders behind are asked for the module itself, so nobody is left out.
+    """
+    if _finder in sys.meta_path and sys.meta_path[0] is not _finder:
+        # In one step: a thread that goes through the list sees an entry twice, but misses none.
+        sys.meta_path[:] = [_finder, *(other for other in sys.meta_path if other is not _finder)]
 
 
 def forget() -> None:

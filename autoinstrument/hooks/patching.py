@@ -1,7 +1,8 @@
 """Put hooks in place, take them out again, and know the state of each.
 
-The only user of wrapt: attributes of library classes that cannot be woven (compiled code)
-are set and reset through it, and its post-import hooks decide when a library is patched.
+The only user of wrapt: attributes of library classes that cannot be woven (compiled code) are set
+and reset through it. It is imported when there is one, since that takes as long as a quarter of
+asyncio; when a library is imported is told by the hook that waits for asyncio as well.
 """
 
 import sys
@@ -10,8 +11,7 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-import wrapt
-
+from autoinstrument._boot import import_hook
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit, WeaveError, weave
 from autoinstrument.hooks.woven_cache import WovenCache
@@ -66,7 +66,8 @@ class Patches:
     def set(self, name: str, holder: Any, attribute: str, replacement: Any) -> None:
         """Set an attribute of a class or module until `undo`."""
         before = vars(holder).get(attribute, _MISSING)
-        wrapt.apply_patch(holder, attribute, replacement)
+        apply = setattr if isinstance(holder, ModuleType) else _wrapt().apply_patch
+        apply(holder, attribute, replacement)
 
         def undo() -> None:
             if vars(holder).get(attribute) is not replacement:
@@ -74,7 +75,7 @@ class Patches:
             if before is _MISSING:
                 delattr(holder, attribute)
             else:
-                wrapt.apply_patch(holder, attribute, before)
+                apply(holder, attribute, before)
 
         self._undo.append(undo)
         self._note(name, f"{getattr(holder, '__name__', holder)}.{attribute}", "set", "")
@@ -101,7 +102,7 @@ class Patches:
 
         self._waiting[module] = imported
         if not _is_half_imported(module):
-            wrapt.register_post_import_hook(imported, module)
+            import_hook.when_imported(module, imported)
 
     def catch_up(self) -> None:
         """Install what no import hook has announced; called when a loop starts.
@@ -114,7 +115,7 @@ class Patches:
             if loaded is not None and not _is_half_imported(module):
                 imported(loaded)
             elif loaded is None:
-                _come_first()
+                import_hook.come_first()
 
     def _note(self, name: str, target: str, state: str, detail: str) -> None:
         self.states.append(HookState(name, target, state, detail))
@@ -129,17 +130,15 @@ class Patches:
         self.states.clear()
 
 
+def _wrapt() -> ModuleType:
+    import wrapt
+
+    return wrapt
+
+
 def _is_half_imported(module: str) -> bool:
     spec = getattr(sys.modules.get(module), "__spec__", None)
     return bool(getattr(spec, "_initializing", False))
-
-
-def _come_first() -> None:
-    """Put the import hook back to the front; it asks all others for the module itself."""
-    for number, finder in enumerate(sys.meta_path):
-        if number and type(finder).__name__ == "ImportHookFinder":
-            sys.meta_path.insert(0, sys.meta_path.pop(number))
-            return
 
 
 def _function(holder: Any, attribute: str) -> FunctionType | None:

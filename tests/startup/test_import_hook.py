@@ -1,4 +1,5 @@
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
 import threading
@@ -158,3 +159,22 @@ def test_forget_removes_every_trace_and_leaves_a_list_in_use_alone() -> None:
     assert import_hook._finder not in sys.meta_path
     load()
     assert calls == []
+
+
+def test_finder_can_be_put_in_front_again() -> None:
+    calls: list[object] = []
+
+    class Hides:
+        """An import hook that loads a module past everybody behind it."""
+
+        def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+            return importlib.machinery.PathFinder.find_spec(name) if name == NAME else None
+
+    in_use = sys.meta_path
+    when_imported(NAME, calls.append)
+    sys.meta_path.insert(0, Hides())  # type: ignore[arg-type]  # returns a spec or None
+    import_hook.come_first()
+    module = load()
+    assert calls == [module]
+    assert sys.meta_path is in_use
+    assert sys.meta_path.count(import_hook._finder) == 1
