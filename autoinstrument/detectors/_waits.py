@@ -71,17 +71,27 @@ def awaited_tasks(world: World, task: Any) -> list[TaskRecord]:
 def _behind_library_code(task: Any) -> list[Any]:
     """Return what a task waits for in a function of asyncio or anyio that hides it.
 
-    Waiting for the first of several is left out: any of them lets the task go on.
+    Waiting for the first of several, or for a bounded time, is left out: the task will go on.
     """
     for qualname, names in stacks.library_locals(task, _HIDING):
         if qualname == "_wait":
-            if names.get("return_when") == ALL_COMPLETED:
+            if names.get("return_when") == ALL_COMPLETED and names.get("timeout") is None:
                 return list(names.get("fs") or ())
         elif qualname == "wait_for":
             return [names.get("fut")]
         else:
             return list(getattr(names.get("self"), "_tasks", None) or ())
     return []
+
+
+def drawn(cycle: list[Edge]) -> str:
+    """Draw a cycle: `"a" -> asyncio.Lock #2 -> "b" -> asyncio.Lock #1 -> "a"`."""
+    steps = []
+    for edge in cycle:
+        steps.append(f'"{edge.waiter.name}"')
+        if edge.lock is not None:
+            steps.append(f"{edge.lock.kind} #{edge.lock.serial}")
+    return " -> ".join([*steps, f'"{cycle[0].waiter.name}"'])
 
 
 def helper_parent(world: World, hold: Hold) -> TaskRecord:

@@ -26,6 +26,8 @@ from autoinstrument.stacks import generator_frames
 from autoinstrument.world import World
 
 KIND: Final = "cross_task_scope_exit"
+_EXIT_STACKS: Final = ("ExitStack.", "AsyncExitStack.", "_BaseExitStack.")
+_SERVERS: Final = ("starlette", "aiohttp", "uvicorn")
 _GENERATOR: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
@@ -129,7 +131,24 @@ def _explain(
             "it: open it in an owner task that waits for a stop event.",
         )
     return (
-        "",
+        _handed_on(record, task),
         "Close it in the task that opened it, or let one owner task open it, wait for a stop "
         "event, and close it.",
     )
+
+
+def _handed_on(record: ScopeRecord, task: TaskRecord) -> str:
+    """Say what carried a scope to another task: an exit stack, a handler of requests."""
+    said = ""
+    if any(raw[0].co_qualname.startswith(_EXIT_STACKS) for raw in record.left_stack):
+        said = "It was kept on a contextlib exit stack, which was closed elsewhere. "
+    for stack in (record.left_stack, task.stack, record.stack):
+        server = next((name for code, _ in stack for name in _SERVERS if name in _parts(code)), "")
+        if server:
+            what = "entered" if stack is record.stack else "left"
+            return said + f"It was {what} while {server} was serving a request or its start-up. "
+    return said
+
+
+def _parts(code: CodeType) -> list[str]:
+    return code.co_filename.replace("\\", "/").split("/")

@@ -4,7 +4,7 @@ from typing import Final
 
 from autoinstrument import stacks
 from autoinstrument.detectors._tools import at, frame_place, opening, related, shown, task_text
-from autoinstrument.detectors._waits import Edge, cycle_from
+from autoinstrument.detectors._waits import Edge, cycle_from, drawn
 from autoinstrument.places import first_place
 from autoinstrument.records import Finding, TaskRecord, WaitRecord
 from autoinstrument.world import World
@@ -52,7 +52,7 @@ def _finding(cycle: list[Edge]) -> Finding:
     lines = [_step(edge) for edge in cycle]
     message = (
         f"Deadlock: {len(cycle)} tasks wait for one another in a circle, so none of them can go "
-        f"on. {' '.join(lines)}"
+        f"on: {drawn(cycle)}. {' '.join(lines)}"
     )
     finding = Finding(
         KIND,

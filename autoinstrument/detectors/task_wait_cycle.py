@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from autoinstrument import stacks
-from autoinstrument.detectors._tools import at, frame_place, related, shown, task_text
-from autoinstrument.detectors._waits import Edge, awaited_tasks, cycle_from
+from autoinstrument.detectors._tools import at, frame_place, opening, related, shown, task_text
+from autoinstrument.detectors._waits import Edge, awaited_tasks, cycle_from, drawn
 from autoinstrument.records import Finding, TaskRecord
 from autoinstrument.world import World
 
@@ -74,12 +74,12 @@ def _finding(cycle: list[Edge]) -> Finding:
     stack = stacks.parked(cycle[0].waiter())
     place = frame_place(stack)
     steps = [
-        f"{task_text(edge.waiter)} awaits {task_text(edge.blocker)}"
+        f"{opening(edge.waiter)} awaits {task_text(edge.blocker)}"
         f"{at(frame_place(stacks.parked(edge.waiter())))}"
         for edge in cycle
     ]
     what = "A task awaits itself" if len(cycle) == 1 else f"{len(cycle)} tasks await one another"
-    message = f"{what} in a circle, so none of them ever ends: {'; '.join(steps)}."
+    message = f"{what} in a circle, so none of them ever ends: {drawn(cycle)}. {'. '.join(steps)}."
     finding = Finding(
         KIND,
         message,
