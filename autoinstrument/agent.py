@@ -190,6 +190,7 @@ class Agent:
         from autoinstrument.hooks import (
             anyio_locks,
             anyio_scopes,
+            sdk_sessions,
             trio_scopes,
             uvicorn_server,
             uvloop_loops,
@@ -207,6 +208,7 @@ class Agent:
             uvloop_loops.install(patches, module, world.tasks, world.loops, ports)
 
         patches.when_imported("anyio._backends._asyncio", anyio_backend)
+        sdk_sessions.install(patches, world.sessions, failed)
         patches.when_imported("uvloop", uvloop)
         patches.when_imported(
             "trio._core._run",
