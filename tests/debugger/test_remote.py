@@ -211,6 +211,35 @@ def test_fifty_sessions_in_a_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_session_leaves_no_tracing_and_no_thread_behind(tmp_path: Path) -> None:
+    """Also with an agent, whose thread `threading` does not know."""
+    found = run_own(
+        tmp_path / "own.py",
+        """
+        def kinds():
+            return sorted({type(thread).__name__ for thread in threading.enumerate()})
+        async def main():
+            debugger, seen = RemoteDebugger(), []
+            for n in range(2):
+                async with debugger.debug_session("s") as session:
+                    await session.set_breakpoint(__file__, line("work"), condition="n < 0")
+                    work(n)
+                    await asyncio.sleep(0.1)
+                    seen.append(kinds())
+                end = time.monotonic() + 20
+                while sys.gettrace() is not None and time.monotonic() < end:
+                    await asyncio.sleep(0.01)  # pydevd needs a moment to let go
+            return {"during": seen, "after": kinds(), "traced": sys.gettrace() is not None}
+        """,
+        ASYNCSCOPE_ENABLE="1",
+        ASYNCSCOPE_QUIET="1",
+    )
+    assert "_DummyThread" not in str(found["during"])
+    assert "_DummyThread" not in found["after"]
+    assert found["traced"] is False
+
+
+@pytest.mark.slow
 def test_session_is_cleaned_up_by_exception_and_cancellation(tmp_path: Path) -> None:
     found = run_own(
         tmp_path / "own.py",
