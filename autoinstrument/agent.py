@@ -109,6 +109,7 @@ class Agent:
             asyncio_loops,
             asyncio_scopes,
             asyncio_tasks,
+            asyncio_threads,
             child_processes,
             contexts,
             task_ends,
@@ -116,6 +117,7 @@ class Agent:
 
         world, patches, failed = self.world, self.patches, self.moments.failed
         asyncio_tasks.install(patches, world.tasks, failed)
+        threads = asyncio_threads.install(patches, world.hops, world.tasks, failed)
         asyncio_scopes.install(patches, world.scopes, world.tasks, self.moments, failed)
         asyncio_locks.install(patches, world.resources, self.moments, failed)
         generators = asyncio_generators.install(patches, world.generators, failed)
@@ -141,7 +143,7 @@ class Agent:
             )
         if self.settings.record:
             self.watch.drains["recording"] = self._record
-        self._install_late((generators, loops))
+        self._install_late((generators, loops), threads)
         if self.settings.debugpy and os.environ.get("ASYNCSCOPE_DEBUGPY_WAIT", "") not in {"", "0"}:
             self._open_debug_port(at_loop=False)
         for problem in self._problems:
@@ -185,11 +187,12 @@ class Agent:
         except Exception as exc:
             self.moments.failed("debug port", exc)
 
-    def _install_late(self, ports: Any) -> None:
+    def _install_late(self, ports: Any, threads: Any) -> None:
         """Hook libraries when the program imports them."""
         from autoinstrument.hooks import (
             anyio_locks,
             anyio_scopes,
+            asyncio_threads,
             sdk_sessions,
             trio_scopes,
             uvicorn_server,
@@ -202,6 +205,7 @@ class Agent:
             trackers = (world.scopes, world.tasks)
             anyio_scopes.install(patches, module, trackers, self.moments, failed)
             anyio_locks.install(patches, module, world.resources, self.moments, failed)
+            asyncio_threads.install_anyio(patches, module, threads)
             self.moments.fire("library_hooked", module)
 
         def uvloop(module: ModuleType) -> None:

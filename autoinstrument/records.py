@@ -340,6 +340,21 @@ class GeneratorRecord(weakref.ref[Any]):
     reported: bool
 
 
+class HopRecord(weakref.ref[Any]):
+    """Work that went to another thread; the record is the weak reference to its future."""
+
+    __slots__ = ("ended_ns", "how", "key", "serial", "stack", "started_ns", "task", "thread_id")
+
+    key: int
+    serial: int
+    how: str  # "to_thread", "run_in_executor", "anyio.to_thread" or "run_coroutine_threadsafe"
+    task: TaskRecord | None  # who sent it; None from a thread without a loop
+    thread_id: int  # from which thread
+    stack: RawStack
+    started_ns: int
+    ended_ns: int  # an upper bound: the death of the future, which its owner awaits
+
+
 class LoopRecord(weakref.ref[Any]):
     """One event loop."""
 

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import Any
 
 from autoinstrument import stacks
@@ -65,13 +66,13 @@ def describe(world: World, seconds: float) -> list[str]:
     pending = world.tasks.pending()
     since = f"no task has moved for {seconds:.1f} s; " if seconds else ""
     lines = [f"{since}{len(pending)} tasks wait:"]
-    lines += [f"  {_line(record)}" for record in pending[:_MOST_SHOWN]]
+    lines += [f"  {_line(world, record)}" for record in pending[:_MOST_SHOWN]]
     if len(pending) > _MOST_SHOWN:
         lines.append(f"  ... and {len(pending) - _MOST_SHOWN} more")
     return lines
 
 
-def _line(record: TaskRecord) -> str:
+def _line(world: World, record: TaskRecord) -> str:
     task = record()
     parked = first_place(stacks.parked(task)) if task is not None else None
     where = f" at {parked.file}:{parked.line} in {parked.function}" if parked is not None else ""
@@ -81,4 +82,7 @@ def _line(record: TaskRecord) -> str:
         holders = ", ".join(f'"{hold.owner_name}"' for hold in wait.lock.holds[:3])
         held = f", held by task {holders}" if holders else ""
         what = f" for {wait.lock.kind} #{wait.lock.serial}{held}"
+    for hop in world.hops.of(record)[-1:]:
+        seconds = (monotonic_ns() - hop.started_ns) / 1e9
+        what = f" for a function sent to a thread {seconds:.1f} s ago ({hop.how})"
     return f'task "{record.name}" ({record.qualname}) waits{where}{what}'

@@ -7,6 +7,7 @@ from autoinstrument.findings import FindingStore
 from autoinstrument.places import is_user_file
 from autoinstrument.records import Finding, Related
 from autoinstrument.trackers.generators import GeneratorTracker
+from autoinstrument.trackers.hops import HopTracker
 from autoinstrument.trackers.loops import LoopTracker
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.resources import ResourceTracker
@@ -36,6 +37,7 @@ class World:
         self.resources = ResourceTracker(moments, self.tasks, depth)
         self.generators = GeneratorTracker(moments, self.tasks, depth)
         self.loops = LoopTracker(moments)
+        self.hops = HopTracker(self.tasks, depth)
         self.sessions = SessionTracker()
         self.tasks.hidden = self.loops.hidden
         self.inner_of_shield: Callable[[Any], Any] = _nothing

@@ -43,20 +43,6 @@ class TaskPort(Port):
         except Exception as exc:
             self.failed("named", exc)
 
-    def handed_over(self, coro: Any) -> None:
-        """`run_coroutine_threadsafe` is called, in another thread than the loop's."""
-        try:
-            self._tracker.handed_over(coro, sys._getframe(2))
-        except Exception as exc:
-            self.failed("handed_over", exc)
-
-    def hopped(self) -> None:
-        """`run_in_executor` begins; `asyncio.to_thread` comes here too."""
-        try:
-            self._tracker.hopped()
-        except Exception as exc:
-            self.failed("hopped", exc)
-
     def group_task_done(self, task: Any) -> None:
         """A task group sees the end of a child: its exact end on Python 3.11."""
         try:
@@ -83,14 +69,6 @@ def install(patches: Patches, tracker: TaskTracker, failed: Any) -> None:
     patches.weave(
         "tasks", BaseEventLoop, "create_task", port, Edit("result", "port.created(value, coro)")
     )
-    patches.weave(
-        "threads",
-        asyncio.tasks,
-        "run_coroutine_threadsafe",
-        port,
-        Edit("entry", "port.handed_over(coro)"),
-    )
-    patches.weave("threads", BaseEventLoop, "run_in_executor", port, Edit("entry", "port.hopped()"))
     if hasattr(asyncio.tasks, "_set_task_name"):  # until Python 3.13
         patches.weave(
             "task names",
