@@ -17,6 +17,8 @@ from autoinstrument.native import wait_until_gone
 
 _MOST_BYTES: Final = 8 << 20
 _SEND_S: Final = 30.0
+_MOST_FAILURES: Final = 3
+_LONGEST_REST_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,12 @@ class Parcel:
 
 
 class Sender:
-    """A bounded queue before a transport; what does not fit, or fails, is dropped and counted."""
+    """A bounded queue before a transport; what does not fit, or fails, is dropped and counted.
+
+    After a few failures in a row the backend is left alone for a while, longer each time: a request
+    that fails costs time and memory (an HTTP library's exceptions refer to themselves, and to the
+    request, until the collector comes).
+    """
 
     def __init__(
         self, transport: Transport, say: Callable[[str], None], most_bytes: int = _MOST_BYTES
@@ -46,6 +53,8 @@ class Sender:
         self._queue: deque[Parcel] = deque()
         self._bytes = 0
         self._until = 0.0  # set once the process ends
+        self._failures = 0  # in a row
+        self._rest_until = 0.0
         self._wake = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -98,6 +107,8 @@ class Sender:
             self._send_queued()
             self._transport.close()
         else:
+            if self._queue:
+                self._idle.clear()  # it was set if the backend is left alone
             self._wake.set()
             self._idle.wait(deadline_s)
         left = list(self._queue)
@@ -118,7 +129,7 @@ class Sender:
             self._ended.release()
 
     def _send_queued(self) -> None:
-        while self._queue and not self._paused:
+        while self._queue and not self._paused and not self._is_resting():
             try:
                 parcel = self._queue[0]
                 self._send(parcel)
@@ -127,22 +138,34 @@ class Sender:
                 break
             self._bytes -= parcel.size
         self._idle.set()
-        if self._queue and not self._paused:  # `put` came between the two lines above
+        if (
+            self._queue and not self._paused and not self._is_resting()
+        ):  # `put` came between the two lines above
             self._wake.set()
+
+    def _is_resting(self) -> bool:
+        return not self._until and time.monotonic() < self._rest_until
 
     def _send(self, parcel: Parcel) -> None:
         until = self._until or time.monotonic() + _SEND_S
         if time.monotonic() >= until:
             trouble = "no time left"
+        elif self._until and self._failures > _MOST_FAILURES:
+            trouble = "the backend has failed before"  # and once more, at the end
         else:
             try:
                 trouble = self._transport.send(parcel.signal, parcel.payload, until)
             except Exception as exc:
                 trouble = f"{type(exc).__name__}: {exc}"
         if not trouble:
+            self._failures = 0
             self.exported += parcel.items
             return
         self.failed += parcel.items
+        self._failures += 1
+        if self._failures >= _MOST_FAILURES:
+            rest_s = min(_LONGEST_REST_S, 2.0 ** (self._failures - _MOST_FAILURES + 1))
+            self._rest_until = time.monotonic() + rest_s
         if not self._said:
             self._said = True
             self._say(

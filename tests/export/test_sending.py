@@ -337,3 +337,68 @@ def test_own_client_serves_without_the_official_one(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.json.http.trace_exporter", None)
     assert json_transport({}, pytest.fail).name == "http.client"
+
+
+class Down:
+    """A transport whose backend is down until it is told otherwise."""
+
+    name = "down"
+
+    def __init__(self) -> None:
+        self.up = False
+        self.attempts = 0
+
+    def send(self, signal: str, payload: Any, until: float) -> str:
+        self.attempts += 1
+        return "" if self.up else "refused"
+
+    def hurry(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_backend_that_is_down_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("autoinstrument.export.sender.time.monotonic", lambda: clock[0])
+    said: list[str] = []
+    transport = Down()
+    sender = Sender(transport, said.append)
+    for _ in range(10):  # each second, as the agent's thread does
+        sender.put(Parcel("traces", b"", 1, 10))
+        sender._send_queued()
+        clock[0] += 0.1
+    assert (transport.attempts, sender.failed, len(said)) == (3, 3, 1)
+    clock[0] += 2.0
+    sender._send_queued()
+    assert (transport.attempts, sender.failed) == (4, 4)
+    transport.up = True
+    clock[0] += 4.0
+    sender._send_queued()
+    assert (sender.exported, sender.failed, sender.dropped) == (6, 4, 0)
+
+
+def test_last_attempt_is_made_at_the_end_and_only_one() -> None:
+    transport = Down()
+    sender = Sender(transport, lambda _: None)
+    sender.start()
+    for _ in range(8):
+        sender.put(Parcel("traces", b"", 1, 10))
+    sender.finish(2.0)
+    assert transport.attempts == 4
+    assert (sender.failed + sender.dropped, sender.exported) == (8, 0)
+
+
+def test_backend_that_came_back_gets_what_waited() -> None:
+    transport = Down()
+    sender = Sender(transport, lambda _: None)
+    sender.start()
+    for _ in range(8):
+        sender.put(Parcel("traces", b"", 1, 10))
+    until = time.monotonic() + 10
+    while transport.attempts < 3 and time.monotonic() < until:
+        time.sleep(0.001)
+    transport.up = True
+    sender.finish(2.0)
+    assert (sender.exported, sender.failed, sender.dropped) == (5, 3, 0)

@@ -20,7 +20,7 @@ from tests.helpers import ROOT, child_environment
 Facts = dict[str, Any]
 
 MEMORY_MB = 16
-BASE_MB = 60  # interpreter, asyncio, the agent, the SDK with its exporters
+BASE_MB = 64  # interpreter, asyncio, the agent, the SDK with its exporters
 GROWTH_MB = 8  # from the second tenth on
 
 
