@@ -3,13 +3,7 @@
 `JAEGER` names the binary if it is not on the PATH. It listens on loopback only.
 """
 
-import json
-import os
-import shutil
-import socket
-import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +13,12 @@ import pytest
 
 from autoinstrument.export.batch import Batch, ExportSettings
 from autoinstrument.export.exporters import make_exporters
+from tests.export.backends import JAEGER, ask, free_ports, running
 from tests.export.play import FAILED, Play, finding
-
-JAEGER = os.environ.get("JAEGER") or shutil.which("jaeger")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.backends,
     pytest.mark.skipif(not JAEGER, reason="jaeger is not installed"),
 ]
 
@@ -50,21 +44,6 @@ exporters:
 """
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def ask(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return json.load(answer)
-
-
 @pytest.fixture(scope="module", name="jaeger")
 def fixture_jaeger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Start Jaeger; return the address for OTLP and that of its API."""
@@ -72,25 +51,9 @@ def fixture_jaeger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[s
     query, query_grpc, otlp = free_ports(3)
     config = folder / "config.yaml"
     config.write_text(CONFIG.format(query=query, query_grpc=query_grpc, otlp=otlp))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(JAEGER), "--config", str(config)], stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        api = f"http://127.0.0.1:{query}/api"
-        until = time.monotonic() + 30
-        while True:
-            try:
-                ask(f"{api}/services")
-                break
-            except (urllib.error.URLError, OSError):
-                if process.poll() is not None or time.monotonic() > until:
-                    pytest.fail((folder / "log").read_text()[-3000:])
-                time.sleep(0.1)
+    api = f"http://127.0.0.1:{query}/api"
+    with running([str(JAEGER), "--config", str(config)], folder / "log", f"{api}/services"):
         yield f"http://127.0.0.1:{otlp}", api
-    finally:
-        process.kill()  # it takes its time over a graceful end, and holds nothing
-        process.wait(10)
 
 
 def traces_of(api: str, service: str, count: int) -> list[Any]:
