@@ -277,6 +277,8 @@ class Agent:
             return None
 
     def _write_files(self, findings: Any, statistics: Any, ended: float) -> list[str]:
+        if not (self.settings.report or self.settings.stats_file):
+            return []
         from autoinstrument.export import report
 
         notes = []

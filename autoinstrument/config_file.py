@@ -1,6 +1,5 @@
 """The file that `ASYNCSCOPE_CONFIG` names: the agent's section of it, and what is wrong with it."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,8 @@ def file_section(environ: Mapping[str, str]) -> tuple[dict[str, Any], str, list[
     path = environ.get("ASYNCSCOPE_CONFIG", "").strip()
     if not path:
         return {}, "", []
+    import json
+
     from autoinstrument.debugger.config import load_debug_config
     from autoinstrument.debugger.errors import ConfigError
     from autoinstrument.debugger.yaml_subset import parse_yaml

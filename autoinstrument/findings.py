@@ -1,7 +1,6 @@
 """The findings of one process: said once, counted afterwards, silenced where asked."""
 
 import ast
-import json
 import linecache
 import re
 import threading
@@ -163,6 +162,8 @@ def fingerprint(finding: Finding) -> str:
 
 def read_baseline(path: str) -> tuple[frozenset[str], str]:
     """Return the fingerprints of a baseline file and a problem or ""."""
+    import json
+
     try:
         with open(path, encoding="utf-8") as stream:
             known = json.load(stream)["known"]

@@ -7,14 +7,11 @@ one step; removed at exit. What a killed process leaves behind is recognised by 
 addresses that the kernel gave it at its start, and removed by whoever reads the folder next.
 """
 
-import json
 import os
 import stat
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
-
-from autoinstrument.arguments import redacted
 
 VERSION: Final = 1
 _NAME: Final = "asyncscope"
@@ -87,6 +84,8 @@ def publish(**facts: Any) -> bool:
 
     Costs about 0.2 ms. Nothing is raised: who cannot be listed is not listed.
     """
+    from autoinstrument.arguments import redacted  # as with json
+
     pid = _getpid()
     if _own.get("pid") != pid:
         _own.clear()
@@ -119,6 +118,8 @@ def write(path: str, content: dict[str, Any]) -> bool:
     Raises:
         OSError: it cannot be written.
     """
+    import json  # here, not above: most programs end before they are listed
+
     new = f"{path}.new"
     _remove(new)  # left behind by a process of that number that was killed here
     descriptor = _open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -181,6 +182,8 @@ def _files(folder: str) -> Iterator[str]:
 
 def read(path: str) -> dict[str, Any] | None:
     """Return the content of a file of ours, `None` if it is none."""
+    import json
+
     try:
         descriptor = _open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(descriptor, encoding="utf-8") as stream:

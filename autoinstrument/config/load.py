@@ -1,8 +1,6 @@
 """Settings from the environment and a file: environment over file over default."""
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from autoinstrument.config.schema import Settings, parse, settings
@@ -45,16 +43,9 @@ def _unknown(section: Mapping[str, Any], source: str) -> list[str]:
     lines = []
     for key in section:
         if key not in known:
+            import difflib  # only after a mistake
+
             near = difflib.get_close_matches(str(key), known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             lines.append(f"agent.{key} in {source} is no setting and is left out{hint}")
     return lines
-
-
-def changed(current: Settings) -> dict[str, Any]:
-    """Return the settings that differ from their defaults, by name."""
-    return {
-        item.name: getattr(current, item.name)
-        for item in fields(Settings)
-        if getattr(current, item.name) != item.default
-    }

@@ -1,22 +1,54 @@
 """Every setting of the agent: name, type, default, unit, and what it means."""
 
-from dataclasses import dataclass, fields
-from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-def _setting(default: Any, variable: str, meaning: str, **limits: Any) -> Any:
-    return dataclass_field(
-        default=default, metadata={"variable": variable, "meaning": meaning, **limits}
-    )
+_known: list["Setting"] = []
 
 
-@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as the loader, `doctor` and the documentation see it; made in `Settings`.
+
+    `at_least` and `at_most` are None where a number has no limit, `choices` is empty where any
+    text will do.
+    """
+
+    def __init__(
+        self,
+        default: Any,
+        variable: str,
+        meaning: str,
+        *,
+        choices: tuple[str, ...] = (),
+        at_least: float | None = None,
+        at_most: float | None = None,
+    ) -> None:
+        """Describe a setting; it learns its name from the class it stands in."""
+        self.name = ""
+        self.default = default
+        self.variable = variable
+        self.meaning = meaning
+        self.choices = choices
+        self.at_least = at_least
+        self.at_most = at_most
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Note the name, and that there is such a setting."""
+        self.name = name
+        _known.append(self)
+
+
+_setting: Any = Setting  # typed as what an instance of `Settings` has
+
+
 class Settings:
-    """The settings of one process; `load` makes them from environment and file."""
+    """The settings of one process; `load` makes them from environment and file.
+
+    Unchangeable, and equal when all values are. No dataclass: making one with so many fields takes
+    longer than anything else at the start of a program.
+    """
 
     quiet: bool = _setting(False, "ASYNCSCOPE_QUIET", "nothing on stderr")
     report: str = _setting("", "ASYNCSCOPE_REPORT", "path of the JSON report written at exit")
@@ -103,34 +135,49 @@ class Settings:
         "", "ASYNCSCOPE_STATS_FILE", "path of a small JSON with counters, written at exit"
     )
 
+    def __init__(self, **values: Any) -> None:
+        """Take values by name, and the default of every other setting.
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting as the loader, `doctor` and the documentation see it."""
+        Raises:
+            TypeError: there is no setting of a name.
+        """
+        own = vars(self)
+        for setting in _known:
+            own[setting.name] = values.pop(setting.name, setting.default)
+        if values:
+            raise TypeError(f"there is no setting {min(values)}")
 
-    name: str
-    variable: str
-    meaning: str
-    default: Any
-    choices: tuple[str, ...]
-    at_least: float | None
-    at_most: float | None
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse: the settings of a process do not change."""
+        raise AttributeError(f"cannot assign to setting {name}")
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all values."""
+        return isinstance(other, Settings) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        """Return the same for equal settings."""
+        return hash(tuple(vars(self).values()))
+
+    def __repr__(self) -> str:
+        """Name what differs from the defaults."""
+        return (
+            f"Settings({', '.join(f'{name}={value!r}' for name, value in changed(self).items())})"
+        )
 
 
 def settings() -> list[Setting]:
     """Return all settings in the order of `Settings`."""
-    return [
-        Setting(
-            item.name,
-            item.metadata["variable"],
-            item.metadata["meaning"],
-            item.default,
-            item.metadata.get("choices", ()),
-            item.metadata.get("at_least"),
-            item.metadata.get("at_most"),
-        )
-        for item in fields(Settings)
-    ]
+    return list(_known)
+
+
+def changed(current: Settings) -> dict[str, Any]:
+    """Return the settings that differ from their defaults, by name."""
+    return {
+        setting.name: getattr(current, setting.name)
+        for setting in _known
+        if getattr(current, setting.name) != setting.default
+    }
 
 
 TRUE: Final = frozenset({"1", "true", "yes", "on"})

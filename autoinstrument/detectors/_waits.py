@@ -2,8 +2,7 @@
 
 from asyncio import ALL_COMPLETED
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from autoinstrument import stacks
 from autoinstrument.records import Hold, LockRecord, TaskRecord
@@ -14,8 +13,7 @@ _MOST_AWAITED: Final = 1_000
 _HIDING: Final = frozenset({"_wait", "wait_for", "TaskGroup.__aexit__", "TaskGroup._aexit"})
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """`waiter` waits for `blocker`, through a lock that the blocker has, or for its end."""
 
     waiter: TaskRecord

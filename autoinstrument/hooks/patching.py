@@ -7,9 +7,8 @@ asyncio; when a library is imported is told by the hook that waits for asyncio a
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from autoinstrument._boot import import_hook
 from autoinstrument.hooks.ports import Port
@@ -19,8 +18,7 @@ from autoinstrument.hooks.woven_cache import WovenCache
 _MISSING: Any = object()
 
 
-@dataclass(slots=True)
-class HookState:
+class HookState(NamedTuple):
     """What became of one patch: `woven`, `set`, `observed` or `off`, and why."""
 
     name: str

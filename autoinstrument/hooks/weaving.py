@@ -21,9 +21,8 @@ import linecache
 import opcode
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import CodeType, FunctionType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from autoinstrument.hooks.woven_cache import WovenCache
 
@@ -50,8 +49,7 @@ class WeaveError(Exception):
     """The function has another shape than the one this weaving was written for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """One insertion: `call` (such as `port.held(self)`) at a position of a function.
 
     `entry` is the start of the body, `before` and `after` are relative to each statement
@@ -78,7 +76,7 @@ def weave(
         WeaveError: the source is missing, differs, or lacks an anchor. Nothing is changed.
     """
     original = function.__code__
-    key = tuple((edit.position, edit.call, edit.anchor, edit.inside) for edit in edits)
+    key = tuple(tuple(edit) for edit in edits)
     made = cache.get(original, key) if cache is not None else None
     if made is None:
         made = _compile(original, function.__qualname__, edits)

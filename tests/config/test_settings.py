@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from autoinstrument.config.load import changed, load
-from autoinstrument.config.schema import Setting, Settings, parse, settings
+from autoinstrument.config.load import load
+from autoinstrument.config.schema import Setting, Settings, changed, parse, settings
 from tests.helpers import run_child
 
 ALL = {setting.name: setting for setting in settings()}

@@ -16,7 +16,8 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 
 def row(setting: Setting) -> str:
     """Return the line of the table that stands for a setting."""
-    default = "off" if setting.default is False else str(setting.default)
+    words = {"False": "off", "True": "on"}
+    default = words.get(str(setting.default), str(setting.default))
     limits = f"at least {setting.at_least}" if setting.at_least is not None else ""
     limits += f", at most {setting.at_most}" if setting.at_most is not None else ""
     shown = f"`{default}`" if default else "none"

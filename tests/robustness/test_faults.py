@@ -268,7 +268,7 @@ def test_failing_export_takes_nothing_else_with_it(
         "record": str(tmp_path / "run.jsonl"),
         "report": str(tmp_path / "report.json"),
     }
-    agent = Agent(Settings(**settings), [])  # type: ignore[arg-type]  # all are texts
+    agent = Agent(Settings(**settings), [])
     agent.outlet = Outlet.for_settings(agent.settings, agent.world, say, agent.moments.failed)
     assert agent.outlet is not None
     agent.watch.drains = {"export": agent.outlet.drain, "recording": agent._record}
