@@ -1,5 +1,7 @@
 """A wait that nobody could resolve: it ended by a deadline, a cancellation or the program's end."""
 
+import threading
+from time import monotonic_ns
 from typing import Any, Final
 
 from autoinstrument import stacks
@@ -22,6 +24,7 @@ KIND: Final = "wait_never_resolved"
 _LONG_NS: Final = 1_000_000_000
 _IDLE = {"get", "accept", "sock_accept", "serve_forever", "sleep", "wait"}
 _MOST_ALIKE: Final = 2
+_PERHAPS: Final = "possible: "  # somebody else may do the same
 _RESOLVERS = {"set_result", "set_exception"}
 
 
@@ -66,8 +69,6 @@ class _Checks:
 
     def wait_expired(self, record: TaskRecord, stack: RawStack) -> None:
         """The deadline of `wait_for` ends a wait for a future; the task itself runs now."""
-        from time import monotonic_ns
-
         known = self._since.get(record.serial)
         if known is None or record.serial in self._said or not is_users_task(record):
             return
@@ -79,8 +80,6 @@ class _Checks:
 
     def ending(self, loop: Any) -> None:
         """The program ends: judge every long wait."""
-        from time import monotonic_ns
-
         for record in self._world.tasks.pending():
             if record.loop_id == id(loop):
                 self._judge(record, monotonic_ns())
@@ -201,9 +200,9 @@ class _Checks:
         ]
         if gone and sum(other.code is gone[-1].code for other in gone) <= _MOST_ALIKE:
             place = frame_place(((gone[-1].code, 0),)) if gone[-1].code is not None else None
-            return f"{task_text(gone[-1])}, which sets such results{at(place)}, is over"
-        if not others and not self._has_io(task):
-            return "no other task, timer or connection is left that could set its result"
+            return f"{_PERHAPS}{task_text(gone[-1])}, which sets such results{at(place)}, is over"
+        if not others and not self._has_other_sources(task):
+            return "no other task, thread, timer or connection is left that could set its result"
         return ""
 
     def _ended_live(self) -> list[TaskRecord]:
@@ -218,11 +217,14 @@ class _Checks:
             for code, _ in stacks.parked(task)
         )
 
-    def _has_io(self, task: Any) -> bool:
-        """Whether the loop has connections or timers besides its own wake-up pipe."""
+    def _has_other_sources(self, task: Any) -> bool:
+        """Whether a thread, a timer, or a connection besides the loop's own pipe is there."""
         loop = getattr(task, "_loop", None)
         selector = getattr(loop, "_selector", None)
-        if selector is None:
+        if selector is None or threading.active_count() > 1:
+            return True
+        timers = getattr(loop, "_scheduled", ())
+        if any(not timer.cancelled() for timer in list(timers)):
             return True
         return len(selector.get_map() or ()) > 1
 
@@ -258,9 +260,12 @@ def _is_running(task: Any) -> bool:
 def _finding(record: TaskRecord, parked: RawStack, why: str, seconds: float) -> Finding:
     place = frame_place(parked)
     names = " called by ".join(f"{name}()" for name in functions_of(parked)[:3])
+    possible = why.startswith(_PERHAPS)
+    could = "possibly it could never" if possible else "it could never"
     message = (
         f"{opening(record)} waited{at(place)} for {seconds:.1f} s until the wait was "
-        f"broken off; it could never have been resolved: {why}. The wait is in {names}."
+        f"broken off; {could} have been resolved: {why.removeprefix(_PERHAPS)}. "
+        f"The wait is in {names}."
     )
     finding = Finding(
         KIND,
@@ -271,6 +276,7 @@ def _finding(record: TaskRecord, parked: RawStack, why: str, seconds: float) -> 
         place,
         task=record.name,
         stack=shown(parked),
+        possible=possible,
     )
     finding.related = related("task created", frame_place(record.stack), record.name)
     return finding
