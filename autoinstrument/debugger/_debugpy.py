@@ -165,6 +165,11 @@ def _start_error(exc: Exception, host: str, port: int) -> ServerStartFailed:
     return ServerStartFailed(f"debugpy cannot listen on {host}:{port}: {text}")
 
 
+def load() -> None:
+    """Import debugpy, which takes seconds where its code has to be compiled first."""
+    _api()
+
+
 def connect(host: str, port: int, token: str) -> None:
     """Dial out to a client; blocks until the client has finished the handshake."""
     with _quiet_start():

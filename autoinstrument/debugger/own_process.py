@@ -60,6 +60,8 @@ async def _stop_tracing() -> None:
 
 
 async def _dial_out(options: ClientOptions) -> AsyncDebugClient:
+    # Outside the time that the connection may take.
+    await in_hidden_thread(_debugpy.load, "asyncscope-debugger-import")
     token = secrets.token_hex(32)
     arrived: asyncio.Future[Transport] = asyncio.get_running_loop().create_future()
 
