@@ -17,6 +17,7 @@ EXPECTED = {
     "debug_own_process.py": ["price is -5.0", "task Task-1 is at total", "total: 26.0", "stops: 1"],
     "debug_other_process.py": ["worker-a: job with n =", "worker-b: job", "in task Task-1"],
     "debug_until_task_resumes.py": ["consumer-2 waits in consumer", "consumer-1 runs again"],
+    "debug_running_process.py": ["order-1 waits in order:", "listens on", "no more"],
     "debug_operations.py": ["[0, 10, 20]", "stopped: double 21", "42", "scope: 3 ended"],
 }
 
