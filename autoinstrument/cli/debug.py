@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"process {options.pid} {again}listens on {address}")
     if _version(entry) < _FIRST_WITHOUT_COST:
         print(
-            f"Python {entry.get('python')} runs traced code about 5 times slower while the port "
+            f"Python {entry.get('python')} runs traced code 5 to 10 times slower while the port "
             f"is open; `asyncscope debug {options.pid} --stop` ends that"
         )
     return 0

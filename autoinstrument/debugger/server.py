@@ -54,8 +54,8 @@ class DebugpyServer:
     """The debug port of this process.
 
     Starting takes about 0.3 s and 22 MB, and an adapter process beside this one. On Python 3.12
-    and later an open port costs nothing measurable after that; on 3.11 traced code runs about five
-    times slower until `stop`, also while nobody is attached.
+    and later an open port costs nothing measurable after that; on 3.11 traced code runs five to
+    ten times slower until `stop`, also while nobody is attached.
 
     ```python
     with DebugpyServer(port=5678) as server:

@@ -308,7 +308,7 @@ def _tell(host: str, port: int, config: DebugpyConfig, say: Callable[[str], None
             " 127.0.0.1 and an SSH tunnel are safer"
         )
     if not hasattr(sys, "monitoring"):
-        say("Python 3.11 runs traced code about 5 times slower while the debug port is open")
+        say("Python 3.11 runs traced code 5 to 10 times slower while the debug port is open")
     if config.debug_children:
         say("debugpy attaches to child processes too: each starts about 1 s later")
 

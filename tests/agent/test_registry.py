@@ -77,6 +77,16 @@ def test_folder_of_somebody_else_is_not_used(folder: Path, monkeypatch: pytest.M
     assert "belongs to another user" in registry.problem()
 
 
+@posix
+def test_process_with_the_rights_of_another_user_is_not_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert registry.folders() == []
+    assert not registry.publish(watched=True)
+    assert registry.problem() != ""
+
+
 def test_link_in_the_folders_place_is_not_followed(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "elsewhere"
     target.mkdir(mode=0o700)

@@ -153,7 +153,7 @@ def test_port_is_opened_listed_used_and_closed(program: Program) -> None:
     assert program.state()[2] is False  # the agent's thread is not made known to the program
     again = program.command("debug", str(program.pid))
     assert f"already listens on 127.0.0.1:{port}" in again.stdout
-    assert ("5 times slower" in again.stdout) is (sys.version_info < (3, 12))
+    assert ("10 times slower" in again.stdout) is (sys.version_info < (3, 12))
     closed = program.command("debug", str(program.pid), "--stop")
     assert closed.stdout == f"process {program.pid} listens on 127.0.0.1:{port} no more\n"
     assert program.listed()["debug_port"] is None
