@@ -174,6 +174,7 @@ def processes() -> list[dict[str, Any]]:
 
 
 def _files(folder: str) -> Iterator[str]:
+    """Yield the entries in a folder, and remove requests and half-written files of the dead."""
     if why_not(folder):
         return
     try:
@@ -181,8 +182,13 @@ def _files(folder: str) -> Iterator[str]:
     except OSError:
         return
     for name in names:
-        if name.endswith(".json") and name[:-5].isdigit():
+        number, _, kind = name.partition(".")
+        if not number.isdigit():
+            continue
+        if kind == "json":
             yield os.path.join(folder, name)
+        elif not is_alive(int(number)):
+            _remove(os.path.join(folder, name))
 
 
 def read(path: str) -> dict[str, Any] | None:

@@ -278,7 +278,8 @@ def hide_agents_thread() -> None:
     current = agent.current() if hasattr(agent, "current") else None
     ident = current.watch.ident if current is not None else 0
     known: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
-    if ident and ident not in known:
+    # pydevd may have been first, in a thread that was started anew after a fork
+    if ident and isinstance(known.get(ident), threading._DummyThread | None):
         forget_agents_thread()
         thread = threading.Thread(name=_AGENTS_THREAD, daemon=True)
         hide_thread(thread)

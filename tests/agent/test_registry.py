@@ -100,10 +100,13 @@ def test_files_of_the_dead_and_of_nobody_are_removed(folder: Path) -> None:
     registry.publish(watched=True)
     (folder / "999999999.json").write_text(json.dumps({"pid": 999999999}))
     (folder / "77.json").write_text("{")
+    for name in ("999999999.request", "999999999.json.new", f"{os.getpid()}.request"):
+        (folder / name).write_text("{}")
     earlier = {"pid": os.getpid(), "identity": "1:2:3"}
     assert not registry.is_same(earlier) or not os.path.exists("/proc/self/stat")
     assert [entry["pid"] for entry in registry.processes()] == [os.getpid()]
-    assert [path.name for path in folder.iterdir()] == [f"{os.getpid()}.json"]
+    left = {path.name for path in folder.iterdir()}
+    assert left == {f"{os.getpid()}.json", f"{os.getpid()}.request"}
 
 
 def test_process_that_hides_its_addresses_is_not_taken_for_another() -> None:
