@@ -94,10 +94,11 @@ class Outlet:
             if self._made is None:
                 from autoinstrument.export.exporters import make_exporters
 
-                made = make_exporters(self._settings, os.environ, self._say, self._traces)
-                for exporter in made:
-                    exporter.load()
-                self._made = list(made)
+                self._made = list(
+                    make_exporters(self._settings, os.environ, self._say, self._traces)
+                )
+            for exporter in self._made:
+                exporter.load()
             return self._made
         finally:
             self._making.release()

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from autoinstrument.export.batch import Batch, ExportSettings
 from autoinstrument.export.ids import SpanIds
 from autoinstrument.export.logs import LogRecord
-from autoinstrument.export.metrics import Metrics
+from autoinstrument.export.metrics import Metrics, for_metrics
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.propagation import RemoteParent
 from autoinstrument.export.resource import resource_attributes
@@ -19,6 +19,8 @@ from autoinstrument.export.traces import Traces
 Say = Callable[[str], None]
 
 _MOST_FINISH_S: Final = 2.0
+_METRICS_AFTER_S: Final = 5.0  # loading the SDK takes 0.1 s of processor time; let programs start
+_MOST_EARLY: Final = 20
 
 
 class Exporter(Protocol):
@@ -105,17 +107,23 @@ class SpanExport:
             for signal in ("traces", "metrics", "logs")
         }
         self._metrics: Metrics | None = None
+        self._loaded = False
+        self._began_s = time.monotonic()
+        self._early: list[Batch] = []  # for the metrics, until the SDK is loaded
         self._interval_s = _interval_s(environ, say)
         self._collected_s = time.monotonic()
 
     def load(self) -> None:
-        """Load what the metrics and the sinks need."""
-        self._metrics_on()
-        self._each(lambda sink: sink.load())
+        """Load what the sinks need, and some seconds later what the metrics need."""
+        if not self._loaded:
+            self._loaded = True
+            self._each(lambda sink: sink.load())
+        if time.monotonic() - self._began_s >= _METRICS_AFTER_S:
+            self._metrics_on()
 
     def drain(self, batch: Batch) -> None:
         """Export what ended."""
-        fed = self._feed(batch)  # all tasks, before the budget leaves any out
+        fed = self._feed_later(batch)  # all tasks, before the budget leaves any out
         spans, records = self._run(batch, None)
         data = None
         if fed and time.monotonic() - self._collected_s >= self._interval_s:
@@ -174,10 +182,21 @@ class SpanExport:
         if not self._metrics_on() or self._metrics is None:
             return False
         try:
+            for early in self._early:
+                self._metrics.feed(early)
+            self._early.clear()
             self._metrics.feed(batch)
         except Exception as exc:
             self._no_metrics(exc)
         return self._signals["metrics"]
+
+    def _feed_later(self, batch: Batch) -> bool:
+        """Hand a batch to the metrics once they are loaded; whether they are."""
+        if self._metrics is not None or len(self._early) >= _MOST_EARLY:
+            return self._feed(batch)
+        if self._signals["metrics"]:
+            self._early.append(for_metrics(batch))
+        return False
 
     def _metrics_on(self) -> bool:
         """Make the instruments, once; whether there are metrics."""

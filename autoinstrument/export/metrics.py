@@ -7,6 +7,7 @@ is used instead, with the program's own readers.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from autoinstrument.export.batch import Batch
@@ -123,6 +124,18 @@ class Metrics:
             _observation(count, {"asyncscope.export.fate": fate})
             for fate, count in self._own().items()
         ]
+
+
+def for_metrics(batch: Batch) -> Batch:
+    """Return what the metrics need of a batch, to be kept for some seconds."""
+    return replace(
+        batch,
+        tasks=_spread(batch.tasks),
+        waits=_spread([wait for wait in batch.waits if wait.op == "acquire"]),
+        scopes=[],
+        generators=[],
+        live=[],
+    )
 
 
 def _spread(items: list[T]) -> list[T]:
