@@ -68,22 +68,27 @@ class Agent:
         self.watch = Watch(self.world, self.moments.failed)
         if settings.break_on:
             self._stop_at_findings()
-        if settings.dump_signal:
-            from autoinstrument.stall import print_on_signal
-
-            problem = print_on_signal(self.world, settings.dump_signal, say)
-            self._problems += [problem] if problem else []
-        if settings.stall_s:
-            from autoinstrument.stall import StallWatch
-
-            self.moments.on("tick", StallWatch(self.world, say).tick)
+        self._print_when_it_hangs()
         self.moments.on("tick", self._keep_woven)
         self._presence = Presence(say)
         self.moments.on("tick", self._presence.tick)
+        self._asyncio = sys.modules.get("asyncio")
         self._finished = False
         self._debug_asked = False
         self.outlet: Outlet | None = None
         self._recorder: Any = None
+
+    def _print_when_it_hangs(self) -> None:
+        """Print all waiting tasks on a signal, or when none moves, where that is asked for."""
+        if self.settings.dump_signal:
+            from autoinstrument.stall import print_on_signal
+
+            problem = print_on_signal(self.world, self.settings.dump_signal, say)
+            self._problems += [problem] if problem else []
+        if self.settings.stall_s:
+            from autoinstrument.stall import StallWatch
+
+            self.moments.on("tick", StallWatch(self.world, say).tick)
 
     def _wrong_kinds(self) -> list[str]:
         """Return a line for each setting that names kinds which do not exist."""
@@ -257,7 +262,7 @@ class Agent:
         statistics = self.world.statistics()
         findings = self.findings.all()
         ended = _time()
-        notes: list[str] = []
+        notes = self._other_asyncio()
         if self.outlet is not None:
             notes += self._attempt("export", self.outlet.finish) or ()
         if "recording" in self.watch.drains:
@@ -267,6 +272,15 @@ class Agent:
         )
         self._print(findings, statistics, ended - self.started, notes)
         self._exit_status(findings)
+
+    def _other_asyncio(self) -> list[str]:
+        """Return a line if the program runs another copy of asyncio than the one that is hooked."""
+        if sys.modules.get("asyncio", self._asyncio) is self._asyncio:
+            return []
+        return [
+            "asyncio was thrown out and imported again, by another tool; what ran in the second "
+            "copy was not watched (asyncio-imported-again)"
+        ]
 
     def _attempt(self, part: str, step: Callable[[], Any]) -> Any:
         """Take one step of the end; when it fails, the others follow all the same."""

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from autoinstrument import env
 
-_CANDIDATES: Final = (4, 3, 5)  # 0 is the debugger's, 1 coverage's, 2 a profiler's
+# 0 is the debugger's, 1 coverage's, 2 a profiler's; hypothesis takes 3, ddtrace's profiler 4.
+_CANDIDATES: Final = (5, 4, 3)
 _NAME: Final = "asyncscope"
 _state: dict[str, int] = {}
 _watched: list[CodeType] = []  # code objects with events of ours

@@ -33,23 +33,23 @@ def test_nothing_is_monitored_afterwards(install: Install) -> None:
 
 def test_tools_of_others_are_left_alone(install: Install) -> None:
     seen = []
-    events_of.use_tool_id(4, "another")
+    events_of.use_tool_id(5, "another")
     try:
         events = events_of.events
-        events_of.register_callback(4, events.PY_START, lambda code, _: seen.append(code.co_name))
-        events_of.set_events(4, events.PY_START)
+        events_of.register_callback(5, events.PY_START, lambda code, _: seen.append(code.co_name))
+        events_of.set_events(5, events.PY_START)
         agent = install()
         asyncio.run(asyncio.sleep(0))
-        assert monitoring.tool() != 4
+        assert monitoring.tool() == 4
         assert agent.world.tasks.created > 0
         agents.uninstall()
-        assert events_of.get_tool(4) == "another"
-        assert events_of.get_events(4) == events.PY_START
+        assert events_of.get_tool(5) == "another"
+        assert events_of.get_events(5) == events.PY_START
         assert "run_until_complete" in seen
     finally:
-        events_of.set_events(4, 0)
-        events_of.register_callback(4, events.PY_START, None)
-        events_of.free_tool_id(4)
+        events_of.set_events(5, 0)
+        events_of.register_callback(5, events.PY_START, None)
+        events_of.free_tool_id(5)
 
 
 def test_without_a_free_tool_the_rest_works(
