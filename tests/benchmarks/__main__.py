@@ -26,7 +26,14 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     variants = [variant.name for variant in VARIANTS]
     usual = [workload.name for workload in WORKLOADS if workload.usual]
     parser.add_argument("--workloads", nargs="+", choices=workloads, default=usual)
-    parser.add_argument("--variants", nargs="+", choices=[*variants, "all"], default=list(USUAL))
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=[*variants, "all"],
+        default=list(USUAL),
+        metavar="VARIANT",
+        help=f"{', '.join(variants)}, all",
+    )
     parser.add_argument("--rounds", type=int, help="default 7; with --instructions 1")
     parser.add_argument("--scale", type=float, help="times the usual counts")
     parser.add_argument(

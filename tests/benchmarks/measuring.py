@@ -160,6 +160,8 @@ class _Session:
         self._drop_wrong_results(workload, rounds)
 
     def _run(self, workload: Workload, place: Place) -> Run | None:
+        if place.variant.peer and workload.kind != "functions":
+            return None
         try:
             return RUNNERS[workload.kind](workload, place, self._plan.scale, self._counter)
         except RunError as problem:

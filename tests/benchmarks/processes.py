@@ -35,6 +35,9 @@ def run_startup(workload: Workload, place: Place, scale: float, counter: Path | 
         RunError: one of them failed, or the agent did not see the loop.
     """
     cases, whole = {}, 0
+    warm = execute([place.python, "-c", SNIPPETS["asyncio_run"]], place.environment())
+    if warm.status:
+        raise RunError(f"status {warm.status}: {warm.err[-300:]}")
     for name, code in SNIPPETS.items():
         place.clean()
         before = instructions.command(place.folder, whole=True) if counter else []

@@ -50,7 +50,7 @@ def counted(figures: Figures) -> float:
 def _cell(rounds: Rounds, variant: str, case: str, measure: Measure, digits: int) -> str:
     found = [(run.cases[case], bare.cases[case]) for run, bare in pairs(rounds, variant)]
     if not found:
-        return "failed"
+        return "-"
     if any(measure(bare) <= 0 for _, bare in found):
         return "n/a"
     ratios = [measure(run) / measure(bare) for run, bare in found]
@@ -90,7 +90,7 @@ def whole_process(results: dict[str, Rounds], variants: Sequence[str]) -> str:
         cells = []
         for name in names:
             ratios = [run.whole_cpu_ns / bare.whole_cpu_ns for run, bare in pairs(rounds, name)]
-            cells.append(spread(ratios) if ratios else "failed")
+            cells.append(spread(ratios) if ratios else "-")
         lines.append(_row([workload, *cells]))
     return "\n".join(lines)
 

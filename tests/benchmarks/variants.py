@@ -43,6 +43,8 @@ _FILE = _AGENT | {
 }
 _CONSOLE = _AGENT | {"ASYNCSCOPE_EXPORTER": "console"}
 
+_COROUTINES = "at_once,one_step,child,worker,answer,serve"
+
 VARIANTS = (
     Variant(BARE, "without the agent"),
     Variant("bare again", "the same once more: the noise"),
@@ -58,6 +60,46 @@ VARIANTS = (
     ),
     Variant("file", "and OTLP JSON lines to a file", _FILE, ("agent", "file"), agent=True),
     Variant("console", "and spans as JSON on stdout", _CONSOLE, ("agent", "console"), agent=True),
+    Variant("asyncio debug", "asyncio's debug mode", {"PYTHONASYNCIODEBUG": "1"}),
+    Variant(
+        "opentelemetry", "opentelemetry-instrumentation-asyncio, every task, SDK and OTLP/HTTP",
+        {
+            "OTEL_PYTHON_ASYNCIO_COROUTINE_NAMES_TO_TRACE": _COROUTINES,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "{endpoint}",
+        },
+        ("spans",), peer="opentelemetry_asyncio",
+        packages=(
+            "opentelemetry-instrumentation-asyncio", "opentelemetry-exporter-otlp-proto-http",
+        ),
+    ),
+    Variant(
+        "aiomonitor", "with its task factory", {}, ("peer",), peer="aiomonitor_hooks",
+        packages=("aiomonitor",),
+    ),
+    Variant(
+        "viztracer", "every call", {}, ("peer",), peer="viztracer_calls", packages=("viztracer",)
+    ),
+    Variant(
+        "aiocop", "blocking calls and slow steps", {}, ("peer",), peer="aiocop_watch",
+        packages=("aiocop",),
+    ),
+    Variant(
+        "sentry", "a span for each task", {}, ("peer",), peer="sentry_spans",
+        packages=("sentry-sdk",),
+    ),
+    Variant(
+        "ddtrace", "context of each task",
+        {
+            "DD_TRACE_AGENT_URL": "{endpoint}",
+            "DD_PROFILING_ENABLED": "false",
+            "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+            "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+            "DD_TRACE_STARTUP_LOGS": "false",
+            "DD_CRASHTRACKING_ENABLED": "false",
+        },
+        peer="ddtrace_auto", packages=("ddtrace",),
+    ),
 )  # fmt: skip
 
+PEERS = tuple(variant.name for variant in VARIANTS if variant.peer)
 USUAL = (BARE, "bare again", "agent", "otlp", "file")
