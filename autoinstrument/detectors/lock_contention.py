@@ -1,6 +1,6 @@
 """Tasks wait long for a lock because its holders keep it across slow awaits."""
 
-from typing import Final
+from typing import Any, Final
 
 from autoinstrument import stacks
 from autoinstrument.detectors._tools import at, frame_place, functions_of, opening, related, shown
@@ -9,23 +9,55 @@ from autoinstrument.records import Finding, LockRecord, RawStack, WaitRecord
 from autoinstrument.world import World
 
 KIND: Final = "lock_contention"
+_MOST: Final = 1_000  # locks whose holders are looked at
+
+
+class _Holders:
+    """What the holders of one contended lock were doing whenever the tick looked."""
+
+    __slots__ = ("looks", "parked", "waiting")
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.waiting = 0
+        self.parked: RawStack = ()
+
+    def look(self, task: Any) -> None:
+        """Note whether the holder waits; one that is ready to run waits for the loop alone."""
+        self.looks += 1
+        waiter = stacks.awaited(task)
+        if waiter is None or waiter.done():
+            return
+        self.waiting += 1
+        parked = stacks.parked(task)
+        if has_user_frame(parked):
+            self.parked = parked
+
+    @property
+    def are_slow(self) -> bool:
+        """Whether they keep the lock because of what they await, not because the loop is busy."""
+        return not self.looks or self.waiting * 2 >= self.looks
 
 
 def attach(world: World) -> None:
-    """Look at each wait that was resolved; remember on the tick what the holders awaited."""
+    """Look at each wait that was resolved; note on the tick what the holders do."""
     least_ns = world.settings.lock_wait_ms * 1_000_000
-    holding: dict[int, RawStack] = {}
+    holders: dict[int, _Holders] = {}
     waited: dict[tuple[int, int], int] = {}
 
     def tick(now_ns: int) -> None:
+        looked: set[int] = set()
         for wait in list(world.resources.waiting.values()):
+            lock = wait.lock
             if wait.op != "acquire" or now_ns - wait.started_ns < 50_000_000:
                 continue
-            for hold in wait.lock.holds[:1]:
+            if lock.serial in looked or (len(holders) >= _MOST and lock.serial not in holders):
+                continue
+            looked.add(lock.serial)
+            for hold in list(lock.holds[:1]):
                 task = hold.owner()
-                parked = stacks.parked(task) if task is not None else ()
-                if has_user_frame(parked) and len(holding) < 1000:
-                    holding[wait.lock.serial] = parked
+                if task is not None:
+                    holders.setdefault(lock.serial, _Holders()).look(task)
 
     def lock_wait_ended(wait: WaitRecord) -> None:
         if wait.op != "acquire" or wait.how != "resolved":
@@ -34,8 +66,11 @@ def attach(world: World) -> None:
         if len(waited) > 10_000:
             waited.clear()
         waited[key] = waited.get(key, 0) + wait.ended_ns - wait.started_ns
-        if waited[key] >= least_ns and wait.after:
-            world.report(_finding(wait, waited.pop(key), holding.get(wait.lock.serial, ())))
+        known = holders.get(wait.lock.serial) or _Holders()
+        if waited[key] >= least_ns and wait.after and known.are_slow:
+            world.report(_finding(wait, waited.pop(key), known.parked))
+        if not wait.lock.waiters:
+            holders.pop(wait.lock.serial, None)
 
     world.moments.on("tick", tick)
     world.moments.on("lock_wait_ended", lock_wait_ended)
