@@ -433,6 +433,8 @@ def install() -> "Agent | None":
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _finish_with_child(agent)
+    if settings.finish_on_sigterm:
+        exits.finish_on_sigterm(agent.finish)
     if settings.fail_on:
         exits.note_exit_status(agent.moments)
     return agent

@@ -4,6 +4,7 @@ Used only where `ASYNCSCOPE_FAIL_ON` is set.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +38,25 @@ def failed_already() -> bool:
     if getattr(sys, "last_value", None) is not None or getattr(sys, "last_exc", None) is not None:
         return True
     return bool(_status and _status[-1] not in {None, 0})
+
+
+def finish_on_sigterm(finish: Callable[[], None]) -> None:
+    """Look once more before SIGTERM ends the process; only where the program leaves it alone.
+
+    Asked for by the user: a signal with its default action ends a process at once, whatever it
+    does; one with a Python function waits for compiled code to return.
+    """
+
+    def ending(number: int, frame: object) -> None:
+        finish()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    try:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, ending)
+    except ValueError:  # not in the main thread
+        return
 
 
 class _AtTheVeryEnd:

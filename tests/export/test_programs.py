@@ -1,13 +1,17 @@
 """Whole trees of real programs: hooks, trackers, exporter, a socket, the official schema."""
 
+import signal
+import subprocess
+import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.export.receiver import Received, attributes_of, http_receiver
-from tests.helpers import ROOT, run_child
+from tests.helpers import ROOT, child_environment, run_child
 
 pytestmark = pytest.mark.slow
 
@@ -154,3 +158,76 @@ def test_contended_lock_and_hung_task(tmp_path: Path) -> None:
     found = attributes(received, "hung")
     assert found["asyncscope.unfinished"] is True
     assert found["asyncscope.task.parked_at"].startswith(str(tmp_path / "program.py") + ":")
+
+
+HUNG = """
+import asyncio, sys
+
+async def stuck():
+    await asyncio.get_running_loop().create_future()
+
+async def main():
+    task = asyncio.create_task(stuck(), name="stuck")
+    await asyncio.sleep(0)
+    print("ready", flush=True)
+    await task
+
+asyncio.run(main())
+"""
+
+
+def hung(tmp_path: Path, url: str, **env: str) -> "subprocess.Popen[str]":
+    path = tmp_path / "program.py"
+    path.write_text(HUNG)
+    environ = {
+        "ASYNCSCOPE_ENABLE": "1",
+        "ASYNCSCOPE_QUIET": "1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "OTEL_METRICS_EXPORTER": "none",
+        "PYTHONPATH": str(ROOT),
+    }
+    process = subprocess.Popen(
+        [sys.executable, path],
+        env=child_environment(environ | env),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
+def test_sigterm_leaves_open_work_behind_where_asked(tmp_path: Path) -> None:
+    with (
+        http_receiver() as (url, received),
+        hung(tmp_path, url, ASYNCSCOPE_FINISH_ON_SIGTERM="1") as process,
+    ):
+        process.terminate()
+        assert process.wait(30) == -signal.SIGTERM
+    assert received.tree() == [("main", [("stuck", [])])]
+    assert all(attributes_of(s.attributes)["asyncscope.unfinished"] for s in received.spans)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
+def test_sigterm_ends_at_once_otherwise(tmp_path: Path) -> None:
+    with http_receiver() as (url, received), hung(tmp_path, url) as process:
+        process.terminate()
+        assert process.wait(30) == -signal.SIGTERM
+    assert received.spans == []
+
+
+def test_hang_shows_before_the_program_is_killed(tmp_path: Path) -> None:
+    with (
+        http_receiver() as (url, received),
+        hung(tmp_path, url, ASYNCSCOPE_LONG_OPEN_S="0.1") as process,
+    ):
+        until = time.monotonic() + 30
+        while len(received.logs) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        process.kill()
+    found = {attributes_of(log.attributes)["asyncscope.task.name"] for log in received.logs}
+    assert found == {"Task-1", "stuck"}
+    assert {log.event_name for log in received.logs} == {"asyncscope.task.long_open"}
+    places = [attributes_of(log.attributes)["asyncscope.task.parked_at"] for log in received.logs]
+    assert all(place.startswith(str(tmp_path / "program.py")) for place in places)

@@ -402,3 +402,11 @@ def test_backend_that_came_back_gets_what_waited() -> None:
     transport.up = True
     sender.finish(2.0)
     assert (sender.exported, sender.failed, sender.dropped) == (5, 3, 0)
+
+
+def test_version_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from autoinstrument.export import resource
+
+    known = resource.version()
+    monkeypatch.setattr("importlib.metadata.version", lambda _: pytest.fail("asked again"))
+    assert resource.version() == known
