@@ -1,5 +1,6 @@
 """Synchronous code kept the event loop's thread from running anything else."""
 
+import inspect
 from typing import Final
 
 from autoinstrument.detectors._tools import at, frame_place, functions_of, shown, task_text
@@ -8,15 +9,20 @@ from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "event_loop_blocked"
+_PATIENCE_WITH_LIBRARIES: Final = 3
+_ASYNC: Final = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 def attach(world: World) -> None:
     """Listen to the watch thread, which reads the loop's stack while it is blocked."""
+    own_ns = world.settings.block_ms * 1_000_000 * _PATIENCE_WITH_LIBRARIES
 
     def blocked(
         loop: LoopRecord, stack: RawStack, duration_ns: int, task: TaskRecord | None
     ) -> None:
         if not has_user_frame(stack) or _is_import_of_a_library(stack):
+            return
+        if _is_a_librarys_own(stack) and duration_ns < own_ns:
             return
         place = frame_place(stack)
         seconds = duration_ns / 1e9
@@ -58,4 +64,18 @@ def _is_import_of_a_library(stack: RawStack) -> bool:
             importing = True
         elif importing and not is_stdlib_file(code.co_filename):
             return not is_user_file(code.co_filename)
+    return False
+
+
+def _is_a_librarys_own(stack: RawStack) -> bool:
+    """Whether a coroutine of an installed package blocks, and not what the program calls.
+
+    A short block of that kind, such as an SDK that asks for the machine's name, is not worth a
+    finding: the program can do nothing about it.
+    """
+    for code, _ in stack:
+        if is_user_file(code.co_filename):
+            return False
+        if code.co_flags & _ASYNC and not is_stdlib_file(code.co_filename):
+            return True
     return False
