@@ -7,6 +7,7 @@ program's own spans and child processes hang below it.
 
 import _thread
 import os
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -108,10 +109,13 @@ class Outlet:
         if not self._on or self._forking:
             return
         try:
+            exporters = self._exporters()
             batch = self._batch()
-            for exporter in self._exporters():
+            for exporter in exporters:
                 exporter.drain(batch)
         except Exception as exc:
+            if self._made is None and _no_more_executors():
+                return  # the program ends while the SDK is loaded; `finish` can do without
             self._on = False
             self._failed("export", exc)
 
@@ -235,6 +239,11 @@ def _losses(exporter: Any) -> list[str]:
     }
     told = ", ".join(f"{count} {name}" for name, count in lost.items())
     return [f"not exported by {exporter.name}: {told}"] if lost else []
+
+
+def _no_more_executors() -> bool:
+    """Whether the main thread has ended, so that loading the SDK fails: it uses an executor."""
+    return bool(getattr(sys.modules.get("concurrent.futures.thread"), "_shutdown", False))
 
 
 def exporter_names(text: str) -> tuple[str, ...]:

@@ -12,7 +12,10 @@ import pytest
 import uvloop
 
 from autoinstrument.agent import current, uninstall
-from tests.hooks import probes_anyio
+from tests.hooks import (
+    probes_anyio,
+    probes_process,  # noqa: F401 - fills the table
+)
 from tests.hooks.conftest import Install
 from tests.hooks.probes import PROBES, Run
 

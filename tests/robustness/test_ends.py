@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import run_child
+from tests.robustness import backends
 from tests.robustness.watched import both, others, said, write
 
 pytestmark = pytest.mark.slow
@@ -158,3 +159,33 @@ def test_stderr_that_takes_nothing_changes_no_exit_status(tmp_path: Path, redire
     child = run_child("bash", "-c", shell, env=env, cwd=tmp_path, python="")
     assert child.out.strip() == "5"
     assert json.loads(report.read_text())["statistics"]["tasks"]["created"] == 3
+
+
+ENDS_WHILE_LOADING = """
+import asyncio, concurrent.futures.thread, sys, threading, time
+from autoinstrument.export import exporters
+make, begun = exporters.make_exporters, threading.Event()
+
+def slow(*settings):
+    # Loading takes until the main thread has ended, as it may on a busy machine.
+    if threading.current_thread() is not threading.main_thread():
+        begun.set()
+        while not concurrent.futures.thread._shutdown:
+            time.sleep(0.001)
+    return make(*settings)
+
+exporters.make_exporters = slow
+async def main():
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+asyncio.run(main())
+"""
+
+
+def test_program_that_ends_while_the_exporters_are_loaded_loses_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, ENDS_WHILE_LOADING)
+    with backends.backend(backends.sound) as url:
+        env = {"ASYNCSCOPE_ENABLE": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": url}
+        child = run_child(path, env=env, cwd=tmp_path)
+    assert child.status == 0
+    assert [line for line in said(child.err) if "failed" in line or "not exported" in line] == []
