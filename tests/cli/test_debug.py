@@ -275,6 +275,82 @@ def test_request_that_nobody_waits_for_opens_nothing(
         presence.end()
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
+)
+def test_request_of_another_user_opens_nothing(environment: dict[str, str]) -> None:
+    lines: list[str] = []
+    presence = Presence(lines.append)
+    presence.tick(0)
+    try:
+        path = Path(registry.request_path(registry.folders()[0], os.getpid()))
+        registry.write(str(path), {"do": "stop", "number": "1", "asked": time.time()})
+        os.chown(path, 4711, 4711)
+        presence.tick(2_000_000_000)
+        assert not path.exists()
+        # The same from its owner is answered.
+        registry.write(str(path), {"do": "stop", "number": "2", "asked": time.time()})
+        presence.tick(4_000_000_000)
+        end = time.monotonic() + 30
+        while "answer" not in registry.processes()[0] and time.monotonic() < end:
+            time.sleep(0.01)
+        answer = registry.processes()[0]["answer"]
+        assert (answer["number"], "no debug port" in answer["error"]) == ("2", True)
+        assert len(lines) == 1
+    finally:
+        presence.end()
+
+
+APP = """
+async def app(scope, receive, send):
+    while scope["type"] == "lifespan":
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="on the newest Python only: it takes long")
+def test_each_worker_of_a_server_has_a_port_and_the_list_says_which(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    pytest.importorskip("uvicorn")
+    (tmp_path / "app.py").write_text(APP)
+    wanted = free_port()
+    words = ("app:app", "--workers", "2", "--port", str(free_port()), "--app-dir", str(tmp_path))
+    variables = {"ASYNCSCOPE_ENABLE": "1", "ASYNCSCOPE_DEBUGPY": str(wanted)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", *words],
+        env=child_environment(environment | variables),
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+    ) as server:
+        try:
+            end = time.monotonic() + 60
+            entries: list[dict[str, object]] = []
+            while time.monotonic() < end and len(entries) < 2:
+                time.sleep(0.1)
+                found = [ps.described(entry) for entry in registry.processes()]
+                entries = [entry for entry in found if entry["debug_port"]]
+        finally:
+            server.terminate()
+    by_port = {entry["debug_port"]: entry for entry in entries}
+    assert len(by_port) == 2
+    owner = by_port.pop(wanted)
+    (other,) = by_port.values()
+    assert owner["debug_note"] == ""
+    held = (f"process {owner['pid']}", "another process of this user")
+    assert other["debug_note"] in [f"port {wanted} is held by {who}" for who in held]
+    assert server.pid not in (owner["pid"], other["pid"])
+
+
 def test_table_is_readable() -> None:
     entries = [
         {
