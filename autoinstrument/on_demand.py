@@ -76,7 +76,9 @@ class Presence:
         except OSError:  # it could be taken again and again
             self._path = ""
             return
-        if request is None or _time() - float(request.get("asked", 0)) > TOO_OLD_S:
+        if request is None or request["pid"] != self._pid:
+            return
+        if _time() - float(request.get("asked", 0)) > TOO_OLD_S:
             return
         from autoinstrument.debugger.hidden import hidden_thread
 

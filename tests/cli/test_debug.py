@@ -255,8 +255,13 @@ def test_process_that_does_not_answer_is_given_up(environment: dict[str, str]) -
 
 @pytest.mark.parametrize(
     "content",
-    [{"asked": 0.0, "do": "start"}, {"do": "start"}, "no request"],
-    ids=["too old", "without a time", "garbage"],
+    [
+        {"pid": os.getpid(), "asked": 0.0, "do": "start"},
+        {"pid": os.getpid(), "do": "start"},
+        {"pid": 1, "asked": 1e12, "do": "start"},
+        "no request",
+    ],
+    ids=["too old", "without a time", "for another process", "garbage"],
 )
 def test_request_that_nobody_waits_for_opens_nothing(
     content: object, environment: dict[str, str]
@@ -284,12 +289,13 @@ def test_request_of_another_user_opens_nothing(environment: dict[str, str]) -> N
     presence.tick(0)
     try:
         path = Path(registry.request_path(registry.folders()[0], os.getpid()))
-        registry.write(str(path), {"do": "stop", "number": "1", "asked": time.time()})
+        request = {"pid": os.getpid(), "do": "stop", "asked": time.time()}
+        registry.write(str(path), request | {"number": "1"})
         os.chown(path, 4711, 4711)
         presence.tick(2_000_000_000)
         assert not path.exists()
         # The same from its owner is answered.
-        registry.write(str(path), {"do": "stop", "number": "2", "asked": time.time()})
+        registry.write(str(path), request | {"number": "2"})
         presence.tick(4_000_000_000)
         end = time.monotonic() + 30
         while "answer" not in registry.processes()[0] and time.monotonic() < end:
