@@ -52,12 +52,12 @@ class Report:
     versions: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def markdown(self) -> str:
-        """Return all tables."""
+    def markdown(self, level: int = 2) -> str:
+        """Return all tables, under headings of this level."""
         parts = [f"{_machine()}; {self.plan.rounds} rounds, {datetime.date.today().isoformat()}."]
         for version, results in self.results.items():
             names = list(dict.fromkeys(name for rounds in results.values() for name in rounds))
-            parts += [f"## Python {version}", self.versions[version]]
+            parts += [f"{'#' * level} Python {version}", self.versions[version]]
             timed = {key: rounds for key, rounds in results.items() if key not in SELF_MEASURED}
             own = {key: rounds for key, rounds in results.items() if key in SELF_MEASURED}
             if self.plan.instructions:

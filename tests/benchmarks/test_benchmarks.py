@@ -10,6 +10,7 @@ import pytest
 
 from tests.benchmarks import measuring
 from tests.benchmarks.__main__ import main
+from tests.benchmarks.complete import BEGIN, END, put_in
 from tests.benchmarks.receiver import Receiver, spans_in_json, spans_in_protobuf
 from tests.benchmarks.running import RunError, check_recorded
 from tests.benchmarks.tables import spread
@@ -20,6 +21,16 @@ AGENT = next(variant for variant in VARIANTS if variant.name == "agent")
 
 def test_figure_is_the_median_with_its_spread() -> None:
     assert spread([1.3, 1.1, 1.2]) == "1.20 [1.10..1.30]"
+
+
+def test_tables_are_put_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    put_in(page, "new")
+    assert page.read_text() == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="has no <!-- figures"):
+        put_in(page, "new")
 
 
 def test_variant_that_counted_less_than_the_program_did_is_refused() -> None:
