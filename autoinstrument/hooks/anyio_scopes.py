@@ -5,7 +5,8 @@ comes before the check, so that a refused exit is seen as well.
 """
 
 import sys
-from types import ModuleType
+from asyncio import get_running_loop
+from types import FrameType, ModuleType
 from typing import Any
 
 from autoinstrument.hooks.patching import Patches
@@ -36,8 +37,16 @@ class AnyioScopePort(Port):
         """`CancelScope.__enter__` is about to return."""
         try:
             self._entered(scope, "anyio.CancelScope", sys._getframe(2)).shield = scope._shield
+            if scope._cancel_called:
+                self._cancelled_before(scope, sys._getframe(2))
         except Exception as exc:
             self.failed("entered", exc)
+
+    def _cancelled_before(self, scope: Any, frame: FrameType) -> None:
+        """Tell of a deadline that had passed at the entry, which cancels before we hear of it."""
+        if get_running_loop().time() >= scope._deadline:
+            self._scopes.deadline_expired(scope)
+            self._scopes.cancel_requested(scope, frame, "deadline")
 
     def leaving(self, scope: Any, exc_type: Any) -> None:
         """`CancelScope.__exit__` begins."""
