@@ -42,6 +42,6 @@ def layers(session: nox.Session) -> None:
 
 @nox.session
 def overhead(session: nox.Session) -> None:
-    """Run the cost budgets, on a quiet machine."""
+    """Measure what the agent costs, on a quiet machine."""
     _install(session, "test")
-    session.run("pytest", "tests/benchmarks", *session.posargs)
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)

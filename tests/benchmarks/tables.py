@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .running import Figures, Run
 from .variants import BARE
+from .workloads import GOALS
 
 Rounds = dict[str, list[Run | None]]
 """The runs of one workload by variant; None is a run that failed."""
@@ -66,7 +67,7 @@ def per_case(
 ) -> str:
     """Return the table of ratios to the bare program, then what one operation costs more."""
     names = [name for name in variants if name != BARE]
-    lines = _head("workload", ["bare, per operation", *names])
+    lines = _head("workload", ["bare, per operation", "goal / OTLP", *names])
     for workload, rounds in results.items():
         runs = [run for run in rounds[BARE] if run is not None]
         for case in runs[0].cases if runs else ():
@@ -74,11 +75,8 @@ def per_case(
                 measure(run.cases[case]) / run.cases[case].operations for run in runs
             )
             cells = [_cell(rounds, name, case, measure, digits) for name in names if name in rounds]
-            lines.append(
-                _row(
-                    [case if workload != "echo-uvloop" else "echo, uvloop", f"{each:,.0f}", *cells]
-                )
-            )
+            shown = "echo, uvloop" if workload == "echo-uvloop" else case
+            lines.append(_row([shown, f"{each:,.0f}", GOALS.get(case, ""), *cells]))
     return "\n".join(lines)
 
 
