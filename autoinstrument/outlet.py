@@ -20,7 +20,7 @@ from autoinstrument.world import World
 if TYPE_CHECKING:
     from autoinstrument.export.batch import Batch
 
-_DEADLINE_S: Final = 2.0  # an exit never waits longer for a backend
+_DEADLINE_S: Final = 1.6  # with encoding before and the interpreter after it, an exit takes 2 s
 
 _LOADING_S: Final = 10.0  # the SDK loads in 0.1 s; a busy machine may take seconds
 

@@ -102,6 +102,10 @@ class Sender:
         """Send what is queued, within `deadline_s` seconds; the rest is dropped."""
         self._until = time.monotonic() + deadline_s
         self._transport.hurry()
+        if not self._running and self._queue:
+            # A thread can be left alone with a backend that answers a byte a second: each byte is
+            # in time for a socket's own limit.
+            self.start()
         if not self._running:
             self._paused = False  # a fork may have come since the last batch
             self._send_queued()

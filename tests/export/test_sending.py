@@ -410,3 +410,24 @@ def test_version_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     known = resource.version()
     monkeypatch.setattr("importlib.metadata.version", lambda _: pytest.fail("asked again"))
     assert resource.version() == known
+
+
+def test_exit_before_the_first_batch_is_not_held_by_a_backend_that_drips() -> None:
+    """The thread is started at the end then, and left alone at the deadline."""
+
+    class Dripping(Down):
+        go = threading.Event()
+
+        def send(self, signal: str, payload: Any, until: float) -> str:
+            self.go.wait(20)
+            return ""
+
+    transport = Dripping()
+    sender = Sender(transport, lambda _: None)
+    sender.put(Parcel("traces", b"", 1, 10))
+    began = time.monotonic()
+    sender.finish(0.2)
+    took = time.monotonic() - began
+    transport.go.set()
+    assert took < 5
+    assert sender.dropped == 1

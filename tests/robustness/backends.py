@@ -72,7 +72,7 @@ def busy(connection: socket.socket) -> None:
 def hanging_up(connection: socket.socket) -> None:
     """Close in the middle of the answer."""
     _request(connection)
-    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-le")
+    connection.sendall(b"HTTP/1.1 2")
 
 
 def once(connection: socket.socket) -> None:
