@@ -7,7 +7,8 @@ budget. What is dropped is counted by reason.
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from autoinstrument.export import logs
 from autoinstrument.export.batch import Batch, ExportSettings
@@ -26,6 +27,8 @@ _SPARE: Final = 500  # tasks looked at beyond what the budget has room for
 
 _HOUSEKEEPING: Final = (".shutdown_asyncgens", ".shutdown_default_executor", "_athrow")
 """Tasks that loops make for themselves at the end and for dropped async generators."""
+
+_GLANCES: Final = 4096  # looks at tasks in a storm between two offers of the interpreter
 
 _AROUND_EACH_TASK: Final = "TaskHandle._run_coro"
 """Where anyio 4.14 and newer enter a scope for each task that they run."""
@@ -85,7 +88,7 @@ class Pipeline:
         found = tasks[:most]
         needed = {task.creator for task in found}
         needed.update(task.creator for task in live)
-        for task in tasks[most:]:
+        for task in in_slices(tasks[most:], _GLANCES):
             if (
                 task.serial in needed
                 or task.outcome == FAILED
@@ -121,34 +124,37 @@ class Pipeline:
     ) -> Iterator[tuple[Trace, Make]]:
         """Yield each possible span with its trace; nothing is made for traces not kept."""
         maker = self._maker
+        tasks = sorted(batch.tasks, key=_serial)
+        self.traces.place_all(tasks, known)
         children = self._children(batch, known)
-        for task in sorted(batch.tasks, key=_serial):
+        for task in tasks:
             if _is_housekeeping(task):
                 continue
             place = self.traces.place(task, known)
-            self.traces.link_of(task, place, known)
+            if place.trace.foreign:
+                self.traces.link_of(task, place, known)
             findings = self._findings.pop(task.name, ()) if self._findings else ()
             took_ns = (task.ended_ns or now_ns) - task.created_ns
             if task.outcome == FAILED or findings or took_ns >= SLOW_NS:
                 place.trace.important = True
             links = children.get(task.serial, ())
-            yield place.trace, _call(maker.task, task, place, findings, links, now_ns)
+            yield place.trace, partial(maker.task, task, place, findings, links, now_ns)
         yield from self._scopes(batch, known, now_ns)
         for wait in batch.waits:
             took_ns = (wait.ended_ns or now_ns) - wait.started_ns
             self._wait_serial += 1
             if (wait.op == "acquire" and took_ns >= SHORT_WAIT_NS) or open_too:
                 place = self._owner(wait.task, known)
-                yield place.trace, _call(maker.wait, wait, self._wait_serial, place, now_ns)
+                yield place.trace, partial(maker.wait, wait, self._wait_serial, place, now_ns)
         for generator in batch.generators:
             if generator.finalized_by or open_too:
                 place = self._owner(generator.owner, known)
                 place.trace.important |= bool(generator.finalized_by)
-                yield place.trace, _call(maker.generator, generator, place, now_ns)
+                yield place.trace, partial(maker.generator, generator, place, now_ns)
         for period in batch.blocked:
             place = self._owner(known.get(period.task_serial), known)
             place.trace.important = True
-            yield place.trace, _call(maker.blocked, period, place, now_ns)
+            yield place.trace, partial(maker.blocked, period, place, now_ns)
 
     def _scopes(
         self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int
@@ -160,7 +166,7 @@ class Pipeline:
             if scope.expired_ns or scope.left_by not in {0, scope.owner_serial}:
                 place.trace.important = True
             outer = around.get(scope.serial)
-            yield place.trace, _call(self._maker.scope, scope, place, outer, now_ns)
+            yield place.trace, partial(self._maker.scope, scope, place, outer, now_ns)
 
     def _is_small_talk(self, scope: ScopeRecord) -> bool:
         """Whether a scope is a library's own, did nothing and was left at once.
@@ -225,10 +231,6 @@ class Pipeline:
             trace.kept = trace.important or self._budget.open
         elif trace.important and not trace.kept:
             trace.kept = trace.late = True
-
-
-def _call(function: Callable[..., Span], *arguments: Any) -> Make:
-    return lambda: function(*arguments)
 
 
 def _is_housekeeping(task: TaskRecord) -> bool:

@@ -12,9 +12,9 @@ _SLICE: Final = 64  # spans: about 0.5 ms
 _sleep = time.sleep  # bound before a test suite mocks it
 
 
-def in_slices(items: Iterable[T]) -> Iterator[T]:
-    """Yield the items, and offer the interpreter to others after each slice."""
+def in_slices(items: Iterable[T], size: int = _SLICE) -> Iterator[T]:
+    """Yield the items, and offer the interpreter to others after each slice of `size`."""
     for number, item in enumerate(items, 1):
         yield item
-        if not number % _SLICE:
+        if not number % size:
             _sleep(0)

@@ -115,7 +115,8 @@ class SpanMaker:
         span.parent_is_remote = placement.parent_is_remote
         if record.outcome == FAILED:
             span.error = record.error_type or "exception"
-        self._link(span, record, placement, children)
+        if children or placement.link is not None or (placement.parent_id and record.creator):
+            self._link(span, record, placement, children)
         if findings:
             span.events = [self._event(finding, span) for finding in findings]
         return span

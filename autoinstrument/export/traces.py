@@ -18,7 +18,7 @@ oldest first.
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from autoinstrument.export.ids import TASK, SpanIds
@@ -29,6 +29,7 @@ MOST_SPANS: Final = 2_000  # viewers become slow above
 MOST_DEPTH: Final = 100
 _KEEP: Final = 50_000
 _ANCESTORS: Final = 10_000
+_AT_ONCE: Final = 64  # tasks placed while the program's threads wait for the lock
 _MOST_CONTINUED: Final = 1_000
 _UNSURE_NS: Final = 1_000_000_000
 
@@ -140,6 +141,18 @@ class Traces:
         self._numbers = random.Random(os.urandom(16))
         self._lock = threading.RLock()
         self._remote = remote
+
+    def place_all(self, tasks: Sequence[TaskRecord], known: Mapping[int, TaskRecord]) -> None:
+        """Place tasks in the order of their numbers, so that creators come first."""
+        for start in range(0, len(tasks), _AT_ONCE):
+            with self._lock:
+                for record in tasks[start : start + _AT_ONCE]:
+                    if not record.trace and (
+                        record.creator in self._placed or record.creator not in known
+                    ):
+                        self._place_one(record)
+                    else:
+                        self.place(record, known)
 
     def place(self, record: TaskRecord, known: Mapping[int, TaskRecord]) -> Placement:
         """Return a task's placement, made now when it has none; `known` finds creators."""
