@@ -24,6 +24,7 @@ from autoinstrument.export.resource import version
 SIGNALS: Final = ("traces", "metrics", "logs")
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _FIRST_BACKOFF_S: Final = 1.0
+_MOST_ANSWER: Final = 1 << 16
 _OFFICIAL: Final = {
     "traces": ("opentelemetry.exporter.otlp.json.http.trace_exporter", "OTLPSpanExporter"),
     "metrics": ("opentelemetry.exporter.otlp.json.http.metric_exporter", "OTLPMetricExporter"),
@@ -140,6 +141,8 @@ class OfficialJson:
             if not callable(client.export) or not callable(client.shutdown):
                 raise AttributeError(name)
             client._logger = silent_logger()  # failures are told once, by the sender
+            if hasattr(client._transport, "_pool"):  # of urllib3, which it uses by default
+                client._transport._pool = _ShortAnswers(client._transport._pool)
             self._clients[signal] = client
 
     def send(self, signal: str, payload: Any, until: float) -> str:
@@ -166,6 +169,25 @@ class OfficialJson:
             for pool in list(getattr(getattr(manager, "pools", None), "_container", {}).values()):
                 pool.close()
             client._transport.close()
+
+
+class _ShortAnswers:
+    """A pool of urllib3 that reads the beginning of an answer only: it may have no end."""
+
+    def __init__(self, pool: Any) -> None:
+        self._inner = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def request(self, **options: Any) -> Any:
+        response = self._inner.request(**{**options, "preload_content": False})
+        response.read(_MOST_ANSWER, cache_content=True)
+        if response.isclosed():
+            response.release_conn()
+        else:
+            response.close()
+        return response
 
 
 def silent_logger() -> logging.Logger:
@@ -263,7 +285,7 @@ class _Target:
         if connection.sock is not None:
             connection.sock.settimeout(max(0.01, until - time.monotonic()))
         response = connection.getresponse()
-        response.read(1 << 16)
+        response.read(_MOST_ANSWER)
         if response.will_close or not response.isclosed():
             self.close()
         if 200 <= response.status < 300:
