@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from autoinstrument.records import Finding, Place
@@ -97,11 +98,11 @@ class FindingStore:
             if known is not None:
                 known.count += 1
                 return False
-            if self._is_silenced(finding):
-                self.silenced += 1
-                return False
             if sum(found[0] == finding.kind for found in self._found) >= _MOST_OF_A_KIND:
                 self.dropped[finding.kind] = self.dropped.get(finding.kind, 0) + 1
+                return False
+            if self._is_silenced(finding):
+                self.silenced += 1
                 return False
             finding.first_seen = time.time()
             self._found[key] = finding
@@ -127,6 +128,8 @@ class FindingStore:
         return place is not None and silenced_by_comment(place, finding.kind)
 
 
+# Asked inside the faulty call each time a silenced finding is made again.
+@lru_cache(maxsize=1024)
 def silenced_by_comment(place: Place, kind: str) -> bool:
     """Whether the line of a place, or its statement's first line, says `# asyncscope: ignore`."""
     for number in _statement_lines(place):
@@ -141,7 +144,7 @@ def _statement_lines(place: Place) -> range:
     best = range(place.line, place.line + 1)
     try:
         tree = ast.parse("".join(linecache.getlines(place.file)))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return best
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt):

@@ -1,5 +1,6 @@
 """Findings are said once, counted afterwards, bounded, and silenced where asked."""
 
+import ast
 import json
 import threading
 from pathlib import Path
@@ -248,3 +249,22 @@ def test_unusable_baseline_is_one_problem(tmp_path: Path, text: str) -> None:
 
 def test_missing_baseline_is_one_problem(tmp_path: Path) -> None:
     assert "FileNotFoundError" in read_baseline(str(tmp_path / "none"))[1]
+
+
+def test_silenced_line_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked about inside the faulty call, each time: parsing takes a millisecond a page."""
+    path = tmp_path / "program.py"
+    path.write_text("work()  # asyncscope: ignore\n")
+    parsed: list[str] = []
+    parse = ast.parse
+
+    def counted(text: str) -> ast.Module:
+        parsed.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(ast, "parse", counted)
+    store = FindingStore(frozenset(KINDS))
+    place = Place(str(path), 1, "<module>")
+    for _ in range(5):
+        assert not store.add(Finding(KIND, "Message.", "Remedy.", place))
+    assert (store.silenced, len(parsed)) == (5, 1)
