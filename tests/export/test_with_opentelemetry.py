@@ -182,3 +182,60 @@ def lines(tree: list[Any], depth: int = 0) -> list[str]:
     for name, below in tree:
         found += ["  " * depth + name, *lines(below, depth + 1)]
     return found
+
+
+OWN_PROVIDERS = """
+import asyncio, gc
+from opentelemetry import _logs, metrics
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+reader, exporter = InMemoryMetricReader(), InMemoryLogExporter()
+metrics.set_meter_provider(MeterProvider([reader]))
+provider = LoggerProvider()
+provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+_logs.set_logger_provider(provider)
+
+async def rows():
+    yield 1
+    yield 2
+
+async def first():
+    async for row in rows():
+        return row
+
+async def main():
+    await asyncio.create_task(first())
+    gc.collect()
+    await asyncio.sleep(0.01)
+
+asyncio.run(main())
+
+from autoinstrument.agent import current
+current().finish()
+found = [
+    metric.name
+    for resource in reader.get_metrics_data().resource_metrics
+    for scope in resource.scope_metrics
+    for metric in scope.metrics
+]
+assert "asyncscope.task.duration" in found, found
+assert "asyncscope.task.created" in found, found
+events = [item.log_record.event_name for item in exporter.get_finished_logs()]
+assert events == ["asyncscope.async_generator_not_closed"], events
+"""
+
+
+def test_metrics_and_logs_go_through_the_programs_providers(tmp_path: Path) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(OWN_PROVIDERS)
+    environ = {
+        "ASYNCSCOPE_ENABLE": "1",
+        "ASYNCSCOPE_QUIET": "1",
+        "ASYNCSCOPE_EXPORTER": "provider",
+        "PYTHONPATH": str(ROOT),
+    }
+    child = run_child("-W", "ignore", path, env=environ)
+    assert (child.status, child.err) == (0, "")
