@@ -57,13 +57,16 @@ class HandlePort(Port):
 
     def thrown(self, record: TaskRecord, parked: RawStack) -> None:
         """A cancellation arrives in a task: is there an origin for it?"""
-        task = record()
-        known = [origin for origin in record.cancels or () if origin.via != "propagated"]
-        if task is None or len(record.cancels or ()) >= task.cancelling():
-            return
-        hint = self._tasks.scheduled_cancel_of(record)
-        if hint is not None and len(known) < task.cancelling():
-            self._tasks.cancel_arrived(record, hint, parked)
+        try:
+            task = record()
+            known = [origin for origin in record.cancels or () if origin.via != "propagated"]
+            if task is None or len(record.cancels or ()) >= task.cancelling():
+                return
+            hint = self._tasks.scheduled_cancel_of(record)
+            if hint is not None and len(known) < task.cancelling():
+                self._tasks.cancel_arrived(record, hint, parked)
+        except Exception as exc:
+            self.failed("thrown", exc)
 
 
 def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any) -> HandlePort:
@@ -84,7 +87,7 @@ def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any)
         loop,
         "call_soon_threadsafe",
         port,
-        Edit("before", look.format("threadsafe"), "handle = self._call_soon("),
+        Edit("before", look.format("threadsafe"), "handle = "),  # of another kind since 3.14
     )
     unix = sys.modules.get("asyncio.unix_events")
     if unix is not None:
@@ -95,5 +98,9 @@ def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any)
             port,
             Edit("before", look.format("signal"), "handle = events.Handle("),
         )
-    moments.on("cancellation_thrown", port.thrown)
+
+    def thrown(record: TaskRecord, parked: RawStack) -> None:
+        port.thrown(record, parked)  # looked up each time: it is off once it has failed
+
+    moments.on("cancellation_thrown", thrown)
     return port
