@@ -70,6 +70,7 @@ def assert_untroubled(done: "subprocess.CompletedProcess[str]", word: str) -> No
     assert "no findings" in done.stderr
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_disk_that_fills_up_is_one_line(tmp_path: Path, output: str) -> None:
     target = tmp_path / "out"
@@ -88,6 +89,7 @@ def test_full_device_is_one_line_and_is_not_replaced(tmp_path: Path, output: str
     assert stat.S_ISCHR(after.st_mode)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_place_that_cannot_be_written_is_one_line(tmp_path: Path, output: str) -> None:
     """`/proc` refuses new files to everybody, root included."""

@@ -109,6 +109,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_process_pool_of_a_running_loop(tmp_path: Path, method: str) -> None:
     """The pool's own threads make Python warn of `fork`, with the agent and without."""
@@ -140,6 +141,7 @@ def other_pythons() -> list[str]:
 PYTHONS = other_pythons() or [""]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda path: "-".join(Path(path).parts[-3:-2]))
 @pytest.mark.parametrize("how", ["variable", "command"])
 def test_subprocess_of_another_python_runs_as_ever(tmp_path: Path, python: str, how: str) -> None:
