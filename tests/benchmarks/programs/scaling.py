@@ -14,14 +14,14 @@ from .tasks import storm
 _waiting: list[asyncio.Task[None]] = []
 
 
-async def _wait(end: asyncio.Event) -> None:
-    await end.wait()
+async def _wait() -> None:
+    # each its own future: one event would search its waiters for each that is cancelled at the end
+    await asyncio.get_running_loop().create_future()
 
 
 async def _storm_beside(live: int, count: int) -> int:
     if not _waiting or _waiting[0].done():
-        end = asyncio.Event()
-        _waiting[:] = [asyncio.create_task(_wait(end)) for _ in range(live)]
+        _waiting[:] = [asyncio.create_task(_wait()) for _ in range(live)]
         await asyncio.sleep(0)
     return await storm(count)
 
