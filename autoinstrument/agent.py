@@ -124,7 +124,7 @@ class Agent:
         asyncio_tasks.install(patches, world.tasks, failed)
         threads = asyncio_threads.install(patches, world.hops, world.tasks, failed)
         asyncio_scopes.install(patches, world.scopes, world.tasks, self.moments, failed)
-        asyncio_locks.install(patches, world.resources, self.moments, failed)
+        asyncio_locks.install(patches, world.resources, world.tasks, self.moments, failed)
         generators = asyncio_generators.install(patches, world.generators, failed)
         loops = asyncio_loops.install(patches, world.loops, self.moments, failed)
         shields = asyncio_combinators.install(patches, world.tasks, self.moments, failed)

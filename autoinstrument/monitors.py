@@ -76,6 +76,7 @@ class AsyncTaskTracker:
         record = self._world.tasks.live.get(id(task))
         if record is None or record() is not task:
             record = self._world.tasks.task_created(task, coro, sys._getframe(1))
+        record.remember_name()
         self._created += 1
         self._mine[record.serial] = record
         task.add_done_callback(self._done)
@@ -86,7 +87,7 @@ class AsyncTaskTracker:
         if record is None:
             return
         if not record.ended_ns:
-            self._world.tasks.task_ended(record, *outcome_of(task), exact=True)
+            self._world.tasks.task_ended(record, *outcome_of(task))
         self._mine.pop(record.serial, None)
         self._ended.append(record)
 
@@ -327,7 +328,7 @@ class ResourceMonitor:
                 "id": lock.serial,
                 "kind": lock.kind,
                 "holders": [hold.owner_name for hold in lock.holds],
-                "waiters": [wait.task.name for wait in list(lock.waiters.values())],
+                "waiters": [wait.task.name for wait in self._world.resources.waiters_of(lock)],
                 "waits": lock.waits,
                 "wait_max_s": lock.wait_max_ns / 1e9,
                 "wait_total_s": lock.wait_total_ns / 1e9,

@@ -6,18 +6,32 @@ Times are `time.monotonic_ns()`; a place is `(code object, instruction offset)` 
 a file and a line only when somebody reads it (`autoinstrument.places`).
 """
 
+import os
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic_ns
 from types import CodeType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 RawPlace = tuple[CodeType, int]
 """A code object and the offset of an instruction in it (`f_lasti`, in bytes)."""
 
 RawStack = tuple[RawPlace, ...]
 """Innermost frame first."""
+
+FlatStack = tuple[Any, ...]
+"""A `RawStack` without the inner tuples: code object, offset, code object, offset, ..."""
+
+
+_OWN: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def pairs(flat: FlatStack) -> RawStack:
+    """Return the places of a flat stack, without those in this package."""
+    found = zip(flat[::2], flat[1::2], strict=True)
+    return tuple((code, at) for code, at in found if not code.co_filename.startswith(_OWN))
+
 
 RUNNING: Final = "running"
 RETURNED: Final = "returned"
@@ -59,33 +73,44 @@ class CancelOrigin:
         self.waiter_id = waiter_id  # id of the future the task waited on; 0 when it did not
 
 
+UNTIMED: Final = -1
+"""Something is over, and nobody needs to know since when."""
+
+
+class _TaskStory:
+    """What happened to a task beyond starting and ending; few tasks have one."""
+
+    __slots__ = ("cancels", "error_type", "hops", "raised_at", "trace")
+
+    def __init__(self) -> None:
+        self.cancels: list[CancelOrigin] | None = None
+        self.error_type = ""
+        self.raised_at: RawStack = ()
+        self.hops = 0
+        self.trace: Any = None
+
+
 class TaskRecord(weakref.ref[Any]):
     """One task; the record is the weak reference to it (see docs/architecture.md).
 
-    `ended_ns` is 0 while the task runs. `end_is_exact` is False when only the death of the
-    task object was seen: the end is then an upper bound.
+    `ended_ns` is 0 while the task runs. `outcome` is empty while it runs, and where only the
+    death of the task object was seen. Invariant: an empty `story` means that nothing was told.
     """
 
     __slots__ = (
-        "cancels",
         "code",
         "created_ns",
         "creator",
-        "end_is_exact",
         "ended_ns",
-        "error_type",
-        "hops",
+        "flat_stack",
         "key",
         "last_name",
         "loop_id",
         "outcome",
         "qualname",
-        "raised_at",
         "scopes",
         "serial",
-        "stack",
-        "thread_id",
-        "trace",
+        "story",
         "wait",
     )
 
@@ -94,21 +119,20 @@ class TaskRecord(weakref.ref[Any]):
     last_name: str  # as it was read last; the task may be renamed while it lives
     qualname: str
     code: CodeType | None
-    creator: int
-    stack: RawStack
+    creator: int  # serial of the task that created it, 0 when none did
+    flat_stack: FlatStack  # where it was created
     loop_id: int
-    thread_id: int
     created_ns: int
     ended_ns: int
-    end_is_exact: bool
     outcome: str
-    error_type: str
-    raised_at: RawStack
-    cancels: list[CancelOrigin] | None
-    scopes: "list[ScopeRecord] | None"
+    scopes: "list[ScopeRecord] | None"  # entered and not left, outermost first
     wait: "WaitRecord | None"
-    hops: int  # functions it sent to threads (to_thread, run_in_executor)
-    trace: Any
+    story: _TaskStory | None
+
+    @property
+    def stack(self) -> RawStack:
+        """Where it was created, innermost frame first."""
+        return pairs(self.flat_stack)
 
     @property
     def ended(self) -> bool:
@@ -124,12 +148,57 @@ class TaskRecord(weakref.ref[Any]):
             return False
 
     @property
+    def end_is_exact(self) -> bool:
+        """False when only the death of the task object was seen: an upper bound of the end."""
+        return self.outcome not in {"", ENDED}
+
+    @property
     def name(self) -> str:
         """The task's name: now, or the last one that was read before it died."""
         task = self()
         if task is not None:
             self.last_name = name_of(task, self.serial, self.last_name)
-        return self.last_name
+        return self.last_name or f"task {self.serial}"
+
+    def remember_name(self) -> None:
+        """Keep the name beyond the task's end; to do so for every task would cost too much."""
+        if not self.last_name:
+            self.last_name = self.name
+
+    def told(self) -> _TaskStory:
+        """Return the story, begun now if there is none."""
+        if self.story is None:
+            self.story = _TaskStory()
+        return self.story
+
+    @property
+    def cancels(self) -> list[CancelOrigin] | None:
+        """Who asked for its cancellation."""
+        return self.story.cancels if self.story is not None else None
+
+    @property
+    def error_type(self) -> str:
+        """The qualified name of the exception that ended it, or nothing."""
+        return self.story.error_type if self.story is not None else ""
+
+    @property
+    def raised_at(self) -> RawStack:
+        """Where that exception was raised."""
+        return self.story.raised_at if self.story is not None else ()
+
+    @property
+    def hops(self) -> int:
+        """How many functions it sent to threads (to_thread, run_in_executor)."""
+        return self.story.hops if self.story is not None else 0
+
+    @property
+    def trace(self) -> Any:
+        """What the exporters keep of it; theirs alone."""
+        return self.story.trace if self.story is not None else None
+
+    @trace.setter
+    def trace(self, value: Any) -> None:
+        self.told().trace = value
 
 
 def name_of(task: Any, serial: int, fallback: str = "") -> str:
@@ -141,76 +210,137 @@ def name_of(task: Any, serial: int, fallback: str = "") -> str:
     return name if isinstance(name, str) else fallback or f"task {serial}"
 
 
-class ScopeRecord:
-    """One cancel scope, timeout or task group, from its entry on."""
+class _ScopeStory:
+    """What happened to a scope beyond being entered and left in order; few scopes have one."""
 
     __slots__ = (
         "cancel_origin",
         "deliveries",
-        "entered_ns",
         "expired_ns",
-        "generator",
-        "key",
-        "kind",
         "left_by",
-        "left_ns",
         "left_stack",
-        "owner",
-        "owner_serial",
-        "parent",
-        "serial",
-        "shield",
+        "scope",
         "spin_since_ns",
-        "stack",
         "victims",
     )
 
-    def __init__(
-        self,
-        serial: int,
-        key: int,
-        kind: str,
-        owner: TaskRecord | None,
-        at_ns: int,
-        stack: RawStack,
-    ) -> None:
-        """Record an entry; `kind` is the name a user knows, such as `asyncio.timeout`."""
-        self.serial = serial
-        self.key = key
-        self.kind = kind
-        self.owner = owner
-        self.owner_serial = owner.serial if owner is not None else 0
-        self.entered_ns = at_ns
-        self.stack = stack
-        self.parent: ScopeRecord | None = None
-        self.left_ns = 0
-        self.left_by = 0  # serial of the task that left it
-        self.left_stack: RawStack = ()
-        self.expired_ns = 0  # a deadline fired
+    def __init__(self) -> None:
         self.cancel_origin: CancelOrigin | None = None
-        self.deliveries = 0
-        self.spin_since_ns = 0
-        self.victims: list[RawStack] | None = None
-        self.generator: GeneratorRecord | None = None  # entered inside this generator's frame
-        self.shield = False
+        self.deliveries = 0  # attempts to deliver its cancellation
+        self.spin_since_ns = 0  # the first of them
+        self.expired_ns = 0  # a deadline fired
+        self.left_by: int | None = None  # serial of the task that left it irregularly
+        self.left_stack: RawStack = ()
+        self.scope: weakref.ref[Any] | None = None  # once it is cancelled
+        self.victims: list[RawStack] | None = None  # where its cancellation was delivered
+
+
+class ScopeRecord:
+    """One cancel scope, timeout or task group, from its entry on.
+
+    `key` is the identity of the scope object, which the record does not refer to: a scope is
+    found through the task that entered it.
+    """
+
+    __slots__ = (
+        "entered_ns",
+        "flat_stack",
+        "key",
+        "kind",
+        "left_ns",
+        "owner",
+        "serial",
+        "shield",
+        "story",
+    )
+
+    serial: int
+    key: int
+    kind: str  # the name that a user knows, such as `asyncio.timeout`
+    owner: TaskRecord | None
+    entered_ns: int
+    flat_stack: FlatStack
+    left_ns: int  # 0 while it is open, UNTIMED when it was left in order and nobody exports it
+    shield: bool
+    story: _ScopeStory | None
+
+    @property
+    def stack(self) -> RawStack:
+        """Where it was entered, innermost frame first."""
+        return pairs(self.flat_stack)
 
     @property
     def owner_name(self) -> str:
         """The name of the task that entered it."""
         return self.owner.name if self.owner is not None else ""
 
+    @property
+    def owner_serial(self) -> int:
+        """The number of the task that entered it, 0 when none did."""
+        return self.owner.serial if self.owner is not None else 0
+
+    def told(self) -> _ScopeStory:
+        """Return the story, begun now if there is none."""
+        if self.story is None:
+            self.story = _ScopeStory()
+        return self.story
+
+    @property
+    def left_by(self) -> int:
+        """The number of the task that left it, 0 while it is open."""
+        if self.story is not None and self.story.left_by is not None:
+            return self.story.left_by
+        return self.owner_serial if self.left_ns else 0
+
+    @property
+    def left_stack(self) -> RawStack:
+        """Where it was left, if that was in another task or out of order."""
+        return self.story.left_stack if self.story is not None else ()
+
+    @property
+    def expired_ns(self) -> int:
+        """When its deadline fired, 0 if it did not."""
+        return self.story.expired_ns if self.story is not None else 0
+
+    @property
+    def cancel_origin(self) -> CancelOrigin | None:
+        """Who cancelled it."""
+        return self.story.cancel_origin if self.story is not None else None
+
+    @property
+    def deliveries(self) -> int:
+        """How often it tried to deliver its cancellation."""
+        return self.story.deliveries if self.story is not None else 0
+
+    @property
+    def spin_since_ns(self) -> int:
+        """When it tried first."""
+        return self.story.spin_since_ns if self.story is not None else 0
+
+    @property
+    def victims(self) -> list[RawStack]:
+        """Where tasks were parked when this scope cancelled them."""
+        return (self.story.victims if self.story is not None else None) or []
+
 
 class Hold:
     """One acquisition of a lock or of a permit, by the task that has it."""
 
-    __slots__ = ("at_ns", "lock", "owner", "stack")
+    __slots__ = ("at_ns", "flat_stack", "lock", "owner")
 
-    def __init__(self, lock: "LockRecord", owner: TaskRecord, at_ns: int, stack: RawStack) -> None:
-        """Record that `owner` got `lock` at `stack`."""
+    def __init__(
+        self, lock: "LockRecord", owner: TaskRecord, at_ns: int, flat_stack: FlatStack
+    ) -> None:
+        """Record that `owner` got `lock` at a place; see `LockRecord.places` for an empty one."""
         self.lock = lock
         self.owner = owner
-        self.at_ns = at_ns
-        self.stack = stack
+        self.at_ns = at_ns  # 0 when the lock was calm then
+        self.flat_stack = flat_stack
+
+    @property
+    def stack(self) -> RawStack:
+        """Where it was taken; empty when that is not known (see `LockRecord.holds`)."""
+        return pairs(self.flat_stack)
 
     @property
     def owner_name(self) -> str:
@@ -224,21 +354,33 @@ class Hold:
 
 
 class LockRecord(weakref.ref[Any]):
-    """One lock, semaphore, condition, queue or event that was used."""
+    """One lock, semaphore, condition, queue or event that was used.
+
+    A lock is *calm* once it has been taken `LockRecord.NEWS` times and nobody had to wait. Of a
+    calm lock only the holder is kept up to date, by the woven code itself; a waiting task ends
+    the calm (see `ResourceTracker`).
+    """
+
+    NEWS: ClassVar[int] = 64
 
     __slots__ = (
+        "acquired",
         "foreign_releases",
         "handovers",
-        "holds",
         "key",
         "kind",
+        "known_holds",
         "max_waiters",
+        "news",
         "own_releases",
+        "owner",
         "permits",
+        "places",
         "serial",
+        "takers",
         "wait_max_ns",
         "wait_total_ns",
-        "waiters",
+        "waiting",
         "waits",
     )
 
@@ -246,34 +388,57 @@ class LockRecord(weakref.ref[Any]):
     serial: int
     kind: str
     permits: int  # 1 for a lock, the first value of a semaphore, 0 when not known
-    holds: "list[Hold]"
-    waiters: "dict[int, WaitRecord]"
+    news: int  # how many acquisitions are recorded in full before it may be calm
+    acquired: int
+    owner: TaskRecord | None  # of a lock: who took it last while calm
+    takers: "list[TaskRecord]"  # of a semaphore: who has a permit, while calm
+    known_holds: "list[Hold]"
+    places: "set[FlatStack] | None"  # where it was taken, at most two
     waits: int
+    waiting: int  # how many tasks wait now
+    max_waiters: int
     wait_total_ns: int
     wait_max_ns: int
-    max_waiters: int
-    handovers: int
+    handovers: int  # releases while somebody waited
     own_releases: int
     foreign_releases: int
+
+    @property
+    def holds(self) -> "list[Hold]":
+        """Who has it; of a calm lock without the time, and with the place if there is only one."""
+        holders = list(self.takers)
+        if self.owner is not None and getattr(self(), "_locked", False):
+            holders.append(self.owner)
+        if not holders:
+            return self.known_holds
+        places = self.places or set()
+        place = next(iter(places)) if len(places) == 1 else ()
+        return [Hold(self, holder, 0, place) for holder in holders]
 
 
 class WaitRecord:
     """One task waiting for one thing: a lock, a queue, an event or a process."""
 
-    __slots__ = ("after", "ended_ns", "how", "lock", "op", "stack", "started_ns", "task")
+    __slots__ = ("ended_ns", "flat_stack", "how", "lock", "op", "passed", "started_ns", "task")
 
-    def __init__(
-        self, task: TaskRecord, lock: LockRecord, op: str, at_ns: int, stack: RawStack
-    ) -> None:
-        """Record that `task` began to wait in `op` (`acquire`, `get`, `put`, `join`, `wait`)."""
-        self.task = task
-        self.lock = lock
-        self.op = op
-        self.started_ns = at_ns
-        self.stack = stack
-        self.ended_ns = 0
-        self.how = ""  # "resolved" or "broken off"
-        self.after = 0  # how often the lock changed hands while this wait lasted
+    task: TaskRecord
+    lock: LockRecord
+    op: str  # `acquire`, `get`, `put`, `join` or `wait`
+    started_ns: int
+    flat_stack: FlatStack
+    ended_ns: int
+    how: str  # "resolved" or "broken off", empty while it lasts
+    passed: int  # how often the lock had changed hands when the wait began
+
+    @property
+    def after(self) -> int:
+        """How often the lock has changed hands since the wait began."""
+        return self.lock.handovers - self.passed
+
+    @property
+    def stack(self) -> RawStack:
+        """Where it waits, innermost frame first."""
+        return pairs(self.flat_stack)
 
 
 class GatherRecord:
@@ -314,15 +479,11 @@ class GeneratorRecord(weakref.ref[Any]):
     __slots__ = (
         "code",
         "finalized_by",
+        "flat_stack",
         "key",
-        "loop_id",
         "owner",
-        "owner_name",
-        "owner_serial",
         "qualname",
-        "reported",
         "serial",
-        "stack",
         "started_ns",
     )
 
@@ -330,14 +491,30 @@ class GeneratorRecord(weakref.ref[Any]):
     serial: int
     code: CodeType
     qualname: str
-    owner: TaskRecord | None
-    owner_serial: int
-    owner_name: str
-    stack: RawStack
+    owner: TaskRecord | None  # the task that iterated it first
+    flat_stack: FlatStack
     started_ns: int
-    loop_id: int
-    finalized_by: str
-    reported: bool
+    finalized_by: str  # "collected" or "loop shutdown" when the program did not close it
+
+    @property
+    def stack(self) -> RawStack:
+        """Where it was iterated first, innermost frame first."""
+        return pairs(self.flat_stack)
+
+    @property
+    def owner_name(self) -> str:
+        """The name of the task that iterated it first."""
+        return self.owner.name if self.owner is not None else ""
+
+    @property
+    def owner_serial(self) -> int:
+        """The number of that task, 0 when there was none."""
+        return self.owner.serial if self.owner is not None else 0
+
+    @property
+    def loop_id(self) -> int:
+        """The identity of the loop in which it was started."""
+        return self.owner.loop_id if self.owner is not None else 0
 
 
 class HopRecord(weakref.ref[Any]):

@@ -27,13 +27,11 @@ class World:
     def __init__(self, settings: Settings, moments: Moments, findings: FindingStore) -> None:
         """Make empty trackers that share the moments."""
         depth = settings.stack_depth
-        # about 500 bytes for the record of a finished task or scope
-        keep = max(1_000, settings.memory_mb * 1_000_000 // 500 // 4)
         self.settings = settings
         self.moments = moments
         self.findings = findings
-        self.tasks = TaskTracker(moments, depth, keep)
-        self.scopes = ScopeTracker(moments, self.tasks, depth, keep)
+        self.tasks = TaskTracker(moments, depth)
+        self.scopes = ScopeTracker(moments, self.tasks, depth)
         self.resources = ResourceTracker(moments, self.tasks, depth)
         self.generators = GeneratorTracker(moments, self.tasks, depth)
         self.loops = LoopTracker(moments)
@@ -56,8 +54,6 @@ class World:
             "generators": self.generators.statistics(),
             "loops": self.loops.statistics(),
             "dropped": {
-                "tasks": self.tasks.dropped,
-                "scopes": self.scopes.dropped,
                 "findings": sum(self.findings.dropped.values()),
             },
         }

@@ -82,7 +82,7 @@ class _Checks:
         if frame is None:
             return ""
         code = frame.f_code
-        for scope in list(self._world.scopes.open.values()):
+        for scope in self._world.scopes.open:
             if any(raw[0] is code for raw in scope.stack):
                 return f"it holds a scope entered{at(frame_place(scope.stack))}"
         return ""

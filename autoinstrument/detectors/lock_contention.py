@@ -69,7 +69,7 @@ def attach(world: World) -> None:
         known = holders.get(wait.lock.serial) or _Holders()
         if waited[key] >= least_ns and wait.after and known.are_slow:
             world.report(_finding(wait, waited.pop(key), known.parked))
-        if not wait.lock.waiters:
+        if not wait.lock.waiting:
             holders.pop(wait.lock.serial, None)
 
     world.moments.on("tick", tick)

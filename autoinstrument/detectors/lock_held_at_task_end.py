@@ -14,17 +14,21 @@ _WAITED_NS: Final = 200_000_000
 
 def attach(world: World) -> None:
     """Look when somebody waits for such a lock, and when loops and the program end."""
-    said: set[int] = set()
+    said: set[tuple[int, int]] = set()
 
     def look(lock: LockRecord, loop: Any = None, *, final: bool) -> None:
         for hold in list(lock.holds):
             if loop is not None and hold.owner.loop_id != id(loop):
                 continue
-            if id(hold) in said or not _is_over(world, hold) or not has_user_frame(hold.stack):
+            if (
+                (lock.serial, hold.owner_serial) in said
+                or not _is_over(world, hold)
+                or not has_user_frame(hold.stack)
+            ):
                 continue
             if _is_signalling(lock, final=final):
                 continue
-            said.add(id(hold))
+            said.add((lock.serial, hold.owner_serial))
             world.report(_finding(world, lock, hold))
 
     def tick(now_ns: int) -> None:
@@ -61,7 +65,7 @@ def _is_signalling(lock: LockRecord, *, final: bool) -> bool:
 def _finding(world: World, lock: LockRecord, hold: Hold) -> Finding:
     place = frame_place(hold.stack)
     what = "a permit of " if "Semaphore" in lock.kind else ""
-    waiting = list(lock.waiters.values())
+    waiting = world.resources.waiters_of(lock)
     blocked = ""
     if waiting:
         blocked = f" {opening(waiting[0].task)} waits for it"

@@ -20,33 +20,28 @@ _MOST_VICTIMS = 8
 
 
 def attach(world: World) -> None:
-    """Look when a loop closes, at exit, and when a scope object dies while entered."""
+    """Look when a loop closes, and at exit."""
     said: set[int] = set()
 
     def cancel_requested(record: TaskRecord, origin: CancelOrigin) -> None:
         scope = origin.by_scope
         if scope is not None and not scope.left_ns:
-            scope.victims = scope.victims or []
-            if len(scope.victims) < _MOST_VICTIMS and origin.parked not in scope.victims:
-                scope.victims.append(origin.parked)
+            victims = scope.victims
+            if len(victims) < _MOST_VICTIMS and origin.parked not in victims:
+                scope.told().victims = [*victims, origin.parked]
 
     def look(loop: Any = None) -> None:
-        for scope in list(world.scopes.open.values()):
+        for scope in world.scopes.open:
             if scope.owner is None or (loop is not None and scope.owner.loop_id != id(loop)):
                 continue
             if scope.owner.ended and not scope.left_ns and scope.serial not in said:
                 said.add(scope.serial)
                 _report(world, scope)
 
-    def dropped(scope: ScopeRecord) -> None:
-        if scope.owner is not None and not scope.left_ns and scope.serial not in said:
-            _report(world, scope)
-
     world.moments.on("cancel_requested", cancel_requested)
     world.moments.on("loop_ending", look)
     world.moments.on("loop_closing", look)
     world.moments.on("exit", look)
-    world.moments.on("scope_dropped", dropped)
 
 
 def _report(world: World, scope: ScopeRecord) -> None:
@@ -76,7 +71,7 @@ def _report(world: World, scope: ScopeRecord) -> None:
 def _victims(scope: ScopeRecord) -> tuple[str, list[Any]]:
     names: list[str] = []
     places = []
-    for stack in scope.victims or ():
+    for stack in scope.victims:
         for name in functions_of(stack)[:2]:
             if name not in names:
                 names.append(name)

@@ -97,7 +97,7 @@ class Collector:
         first = self._first
         return Batch(
             tasks=self._pending(),
-            scopes=[s for s in list(world.scopes.open.values()) if s.owner_serial > first],
+            scopes=[s for s in world.scopes.open if s.owner_serial > first],
             waits=[w for w in list(world.resources.waiting.values()) if w.task.serial > first],
             generators=[g for g in list(world.generators.live.values()) if g.owner_serial > first],
         )

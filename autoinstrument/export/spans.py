@@ -126,8 +126,6 @@ class SpanMaker:
             ("asyncscope.task.id", record.serial),
             ("asyncscope.task.name", record.name),
         ]
-        if record.thread_id:
-            found.append(("thread.id", record.thread_id))
         if not record.ended_ns:
             found.append(UNFINISHED)
             task = record()

@@ -36,7 +36,9 @@ class AnyioScopePort(Port):
     def entered(self, scope: Any) -> None:
         """`CancelScope.__enter__` is about to return."""
         try:
-            self._entered(scope, "anyio.CancelScope", sys._getframe(2)).shield = scope._shield
+            record = self._entered(scope, "anyio.CancelScope", sys._getframe(2))
+            if scope._shield:
+                record.shield = True
             if scope._cancel_called:
                 self._cancelled_before(scope, sys._getframe(2))
         except Exception as exc:
@@ -55,6 +57,7 @@ class AnyioScopePort(Port):
             record = self._left(scope, frame)
             if (
                 record is not None
+                and record.story is not None
                 and record.expired_ns
                 and frame.f_code.co_name in {"fail_after", "fail_at"}
             ):

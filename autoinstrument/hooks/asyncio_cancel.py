@@ -86,7 +86,7 @@ class CancelObserver:
         scope = names.get("origin") or names.get("self")
         if scope is None:
             return None
-        record = self._scopes.open.get(id(scope))
+        record = self._scopes.find(scope)
         if record is not None and via == "deadline":
             self._scopes.deadline_expired(scope)
         return record

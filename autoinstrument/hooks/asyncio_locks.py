@@ -1,20 +1,65 @@
 """Locks, semaphores, conditions, events and queues of asyncio: holders and waiters.
 
-Verified with CPython 3.11 to 3.15. An uncontended `Lock` costs two calls into its port;
-events and queues cost something only when a task waits.
+Verified with CPython 3.11 to 3.15. Of a calm lock (see `trackers/resources.py`) the woven code
+itself keeps the holder, without a call; events and queues cost something only when a task waits.
 """
 
+import asyncio
+import asyncio.tasks
 import sys
 from asyncio.locks import Condition, Event, Lock, Semaphore
 from asyncio.mixins import _LoopBoundMixin
 from asyncio.queues import Queue
-from typing import Any
+from typing import Any, Final
 
+from autoinstrument import env
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.resources import ResourceTracker
+from autoinstrument.trackers.tasks import TaskTracker
+
+# dict.get of 3.11 is called on what its current_task() would look into
+_RUNNING: Final = "port_running()" if env.HAS_MONITORING else "port_running(port_loop())"
+
+_LOCK_TAKEN: Final = f"""
+try:
+    asyncscope_record = port_calm(port_id(self))
+    if asyncscope_record is None:
+        port.held(self)
+    else:
+        asyncscope_record.acquired += 1
+        if asyncscope_record.owner() is not {_RUNNING}:
+            asyncscope_record.owner = port_live(port_id({_RUNNING}))
+except Exception:
+    port.held(self)
+"""
+_LOCK_GIVEN: Final = """
+if port.lively and port_id(self) in port.lively:
+    port.released(self)
+"""
+_PERMIT_TAKEN: Final = f"""
+try:
+    asyncscope_record = port_calm(port_id(self))
+    if asyncscope_record is None:
+        port.permit_got(self)
+    else:
+        asyncscope_record.acquired += 1
+        asyncscope_record.takers.append(port_live(port_id({_RUNNING})))
+except Exception:
+    port.permit_got(self)
+"""
+_PERMIT_GIVEN: Final = f"""
+try:
+    asyncscope_record = port_calm(port_id(self))
+    if asyncscope_record is not None and asyncscope_record.takers[-1]() is {_RUNNING}:
+        asyncscope_record.takers.pop()
+    else:
+        port.permit_released(self)
+except Exception:
+    port.permit_released(self)
+"""
 
 
 class LockPort(Port):
@@ -22,9 +67,21 @@ class LockPort(Port):
 
     part = "locks"
 
-    def __init__(self, failed: Any, resources: ResourceTracker, moments: Moments) -> None:
+    def __init__(
+        self, failed: Any, resources: ResourceTracker, tasks: TaskTracker, moments: Moments
+    ) -> None:
         """Keep the tracker's methods at hand."""
         super().__init__(failed)
+        self.inline = {
+            "id": id,
+            "calm": resources.calm.get,
+            "live": tasks.live.__getitem__,
+            "running": asyncio.current_task
+            if env.HAS_MONITORING
+            else vars(asyncio.tasks)["_current_tasks"].get,
+            "loop": asyncio._get_running_loop,
+        }
+        self.lively = resources.lively
         self._acquired = resources.acquired_by
         self._released = resources.released_by
         self._wait_started = resources.wait_started
@@ -92,33 +149,33 @@ class LockPort(Port):
             self.failed("other_loop", exc)
 
 
-def install(patches: Patches, resources: ResourceTracker, moments: Moments, failed: Any) -> None:
+def install(
+    patches: Patches, resources: ResourceTracker, tasks: TaskTracker, moments: Moments, failed: Any
+) -> None:
     """Hook the synchronisation objects of the standard library."""
-    port = LockPort(failed, resources, moments)
+    port = LockPort(failed, resources, tasks, moments)
     patches.weave(
         "locks",
         Lock,
         "acquire",
         port,
-        Edit("after", "port.held(self)", "self._locked = True"),
+        Edit("after", _LOCK_TAKEN, "self._locked = True"),
         Edit("before", "port.waiting(self, 'acquire', 'asyncio.Lock')", "fut = self._get_loop()"),
         Edit("after", "port.waited(self, fut)", "self._waiters.remove(fut)"),
     )
-    patches.weave("locks", Lock, "release", port, Edit("entry", "port.released(self)"))
+    patches.weave("locks", Lock, "release", port, Edit("entry", _LOCK_GIVEN))
     patches.weave(
         "semaphores",
         Semaphore,
         "acquire",
         port,
-        Edit("returns", "port.permit_got(self)"),
+        Edit("returns", _PERMIT_TAKEN),
         Edit(
             "before", "port.waiting(self, 'acquire', 'asyncio.Semaphore')", "fut = self._get_loop()"
         ),
         Edit("after", "port.waited(self, fut)", "self._waiters.remove(fut)"),
     )
-    patches.weave(
-        "semaphores", Semaphore, "release", port, Edit("entry", "port.permit_released(self)")
-    )
+    patches.weave("semaphores", Semaphore, "release", port, Edit("entry", _PERMIT_GIVEN))
     _waits(patches, port)
     patches.weave(
         "loop binding",

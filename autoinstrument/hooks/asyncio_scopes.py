@@ -43,7 +43,7 @@ class ScopePort(Port):
         """`Timeout.__aexit__` begins."""
         try:
             record = self._scope_left(scope, sys._getframe(2))
-            if record is not None and record.expired_ns:
+            if record is not None and record.story is not None and record.expired_ns:
                 self._moments.fire(
                     "timeout_left", record, exc_type is not None, self._tasks.current()
                 )
@@ -61,7 +61,7 @@ class ScopePort(Port):
         """`TaskGroup.__aexit__` begins; it may wait for children yet."""
         try:
             record = self._scope_left(scope, sys._getframe(2))
-            if record is not None:
+            if record is not None and record.left_ns:
                 self._leaving[id(scope)] = record
         except Exception as exc:
             self.failed("group_leaving", exc)

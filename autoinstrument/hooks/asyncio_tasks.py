@@ -5,12 +5,21 @@ import asyncio.taskgroups
 import asyncio.tasks
 import sys
 from asyncio.base_events import BaseEventLoop
-from typing import Any
+from typing import Any, Final
 
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.tasks import TaskTracker, outcome_of
+
+_MAKERS: Final = frozenset({"asyncio.tasks", "asyncio.taskgroups"})
+
+
+def _unknown_module(depth: int) -> str:
+    return ""
+
+
+_module_at: Final[Any] = getattr(sys, "_getframemodulename", _unknown_module)  # Python 3.12
 
 
 class TaskPort(Port):
@@ -24,10 +33,12 @@ class TaskPort(Port):
         self._tracker = tracker
         self._task_created = tracker.task_created
 
-    def created(self, task: Any, coro: Any) -> Any:
+    def created(self, task: Any, coro: Any, loop: Any) -> Any:
         """`create_task` returns `task`; the frame above it is the code that asked for it."""
         try:
-            self._task_created(task, coro, sys._getframe(2))
+            # asyncio's own frame between is new each time, and dear to look at
+            depth = 3 if _module_at(2) in _MAKERS else 2
+            self._task_created(task, coro, sys._getframe(depth), loop)
         except TypeError:
             pass  # a task factory may return objects without weak references
         except Exception as exc:
@@ -35,10 +46,10 @@ class TaskPort(Port):
         return task
 
     def named(self, task: Any, name: Any) -> None:
-        """A task is named after its creation, as Python 3.11 does."""
+        """A task is given a name after its creation, as Python 3.11 does."""
         try:
             record = self._tracker.live.get(id(task))
-            if record is not None and isinstance(name, str):
+            if record is not None and type(name) is str:
                 record.last_name = name
         except Exception as exc:
             self.failed("named", exc)
@@ -53,7 +64,7 @@ class TaskPort(Port):
     def _ended(self, task: Any) -> None:
         record = self._tracker.live.get(id(task))
         if record is not None and not record.ended_ns and task.done():
-            self._tracker.task_ended(record, *outcome_of(task), exact=True)
+            self._tracker.task_ended(record, *outcome_of(task))
 
     def main_task_done(self, future: Any) -> None:
         """`run_until_complete` sees the end of its future."""
@@ -67,7 +78,11 @@ def install(patches: Patches, tracker: TaskTracker, failed: Any) -> None:
     """Hook task creation and the ends that asyncio itself looks at."""
     port = TaskPort(failed, tracker)
     patches.weave(
-        "tasks", BaseEventLoop, "create_task", port, Edit("result", "port.created(value, coro)")
+        "tasks",
+        BaseEventLoop,
+        "create_task",
+        port,
+        Edit("result", "port.created(value, coro, self)"),
     )
     if hasattr(asyncio.tasks, "_set_task_name"):  # until Python 3.13
         patches.weave(
@@ -75,7 +90,7 @@ def install(patches: Patches, tracker: TaskTracker, failed: Any) -> None:
             asyncio.tasks,
             "_set_task_name",
             port,
-            Edit("entry", "port.named(task, name)"),
+            Edit("after", "port.named(task, name)", "set_name(name)"),
         )
     patches.weave(
         "task ends",

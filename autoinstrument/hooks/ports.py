@@ -15,11 +15,12 @@ class Port:
     def __init__(self, failed: Callable[[str, BaseException], None]) -> None:
         """Keep who is told about a failure of ours."""
         self._say_failed = failed
+        self.inline: dict[str, object] = {}  # what `port_...` names in edits stand for
 
     def close(self) -> None:
         """Observe nothing any more; for functions that stay in another tool's chain."""
         for name in dir(type(self)):
-            if not name.startswith("_") and name not in {"close", "failed", "part"}:
+            if not name.startswith("_") and name not in {"close", "failed", "inline", "part"}:
                 setattr(self, name, _nothing)
 
     def failed(self, observation: str, exc: BaseException) -> None:

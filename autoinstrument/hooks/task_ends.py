@@ -17,42 +17,53 @@ from autoinstrument.places import capture
 from autoinstrument.records import CANCELLED, FAILED, RETURNED
 from autoinstrument.stacks import ASYNC_GENERATOR
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker
+from autoinstrument.trackers.tasks import TaskTracker, running_task
 
 _SIGNS: Final = re.compile(
     "different (event )?loop|different Context|generator is already running|Event loop is closed"
 )
 _COROUTINE: Final = 0x80  # CO_COROUTINE
+_module_at: Final[Any] = getattr(sys, "_getframemodulename", None)  # Python 3.12
 
 
 class EndObserver:
-    """Turns monitoring events into ends of tasks ."""
+    """Turns monitoring events into ends of tasks."""
 
     def __init__(self, tasks: TaskTracker, moments: Moments, failed: Any) -> None:
         """Keep the tracker; `roots` are the code objects of tasks."""
         self._tasks = tasks
+        self._live = tasks.live
+        self._task_ended = tasks.task_ended
         self._failed = failed
         self._moments = moments
         self._last_error = 0
-        self._on = {"task ends", "errors"}
-        self.roots: dict[int, CodeType] = {}  # by identity: hashing a code object is dear
+        self._seeing_ends = self._seeing_errors = True
+        self.roots = tasks.roots
 
     def root_seen(self, code: CodeType, coro: Any) -> None:
-        """A task with this root code was created."""
-        if id(code) not in self.roots and len(self.roots) < 10_000:
-            self.roots[id(code)] = code
-            monitoring.watch_return(code)
-            body = getattr(coro, "cr_frame", None)
-            names = body.f_globals if body is not None else None
-            self._moments.fire("root_seen", code, names)
+        """The first task with this root code was created."""
+        monitoring.watch_return(code)
+        body = getattr(coro, "cr_frame", None)
+        names = body.f_globals if body is not None else None
+        self._moments.fire("root_seen", code, names)
 
     def returned(self, code: CodeType, offset: int, value: Any) -> None:
-        """Watched code returns; it is a root only when no coroutine awaits it."""
+        """Watched code returns; it is a root only when no coroutine awaits it.
+
+        The loop calls it from `asyncio.events`; to look at that frame itself would cost more
+        than all the rest.
+        """
         try:
-            if "task ends" in self._on and _is_bottom(sys._getframe(1)):
-                self._tasks.root_ended(code, RETURNED)
+            record = self._live.get(id(running_task()))
+            if record is None or record.code is not code or record.ended_ns:
+                return
+            if _module_at(2) != "asyncio.events" and not _is_bottom(sys._getframe(1)):
+                return
+            self._task_ended(record, RETURNED)
+        except RuntimeError:
+            return  # no loop runs in this thread
         except Exception as exc:
-            self._switch_off("task ends", exc)
+            self._stop(exc)
 
     def unwound(self, code: CodeType, offset: int, error: BaseException) -> None:
         """A frame is left by an exception."""
@@ -61,14 +72,21 @@ class EndObserver:
             self._error_seen(error, sys._getframe(1))
         elif kind is SystemExit and sys._getframe(1).f_back is None:
             self._moments.fire("exit_requested", getattr(error, "code", 1))
-        if id(code) not in self.roots or "task ends" not in self._on:
+        if id(code) not in self.roots or not self._seeing_ends:
             return
         try:
-            if _is_bottom(sys._getframe(1)):
+            record = self._tasks.running_root(code)
+            if record is not None and _is_bottom(sys._getframe(1)):
                 outcome = CANCELLED if type(error).__name__ == "CancelledError" else FAILED
-                self._tasks.root_ended(code, outcome, None if outcome == CANCELLED else error)
+                self._tasks.task_ended(record, outcome, None if outcome == CANCELLED else error)
         except Exception as exc:
-            self._switch_off("task ends", exc)
+            self._stop(exc)
+
+    def _stop(self, exc: Exception) -> None:
+        """See no more ends after an error of ours."""
+        self._seeing_ends = False
+        self._live = {}
+        self._failed("task ends", exc)
 
     def thrown(self, code: CodeType, offset: int, error: BaseException) -> None:
         """An exception is thrown into a frame: a cancellation, or a foreign future was awaited."""
@@ -83,18 +101,15 @@ class EndObserver:
     def _error_seen(self, error: BaseException, frame: Any) -> None:
         """Tell about an error of a kind that misuse of loops and contexts makes, once."""
         try:
-            if "errors" in self._on and id(error) != self._last_error:
+            if self._seeing_errors and id(error) != self._last_error:
                 self._last_error = id(error)
                 if error.args and isinstance(error.args[0], str) and _SIGNS.search(error.args[0]):
                     self._moments.fire(
                         "error_seen", error, capture(frame, 24), self._tasks.current()
                     )
         except Exception as exc:
-            self._switch_off("errors", exc)
-
-    def _switch_off(self, part: str, exc: BaseException) -> None:
-        self._on.discard(part)
-        self._failed(part, exc)
+            self._seeing_errors = False
+            self._failed("errors", exc)
 
 
 def _is_bottom(frame: Any) -> bool:

@@ -10,6 +10,8 @@ function's own locals. `unweave` puts the original code back.
 
 A port is an object of ours whose methods are the observations. The woven code reaches it
 as a constant of the code object, so that no name of ours appears in the library's module.
+Where a call is too dear, an edit may do the work in the library's own frame: a name such as
+`port_live` in it stands for what the port's `inline` table has under `live`.
 
 The source must be the one that was compiled: names, arguments and constants of the
 recompiled original have to match the code object, and every anchor has to be found;
@@ -298,12 +300,15 @@ def _around(call: str, value: ast.expr | None, where: ast.stmt) -> ast.expr:
 
 
 class _PortNames(ast.NodeTransformer):
-    """Make `port` a constant; an attribute of a constant compiles without a warning."""
+    """Make `port` and `port_...` constants; never test their truth, the compiler knows it."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id != "port":
-            return node
-        return ast.copy_location(ast.Constant(value=_PORT), node)
+        if node.id == "port":
+            return ast.copy_location(ast.Constant(value=_PORT), node)
+        if node.id.startswith("port_"):
+            value = _PORT + node.id.removeprefix("port_")
+            return ast.copy_location(ast.Constant(value=value), node)
+        return node
 
 
 class _Inserter:
@@ -361,11 +366,14 @@ def _first_word(anchor: str) -> str:
 
 
 def _bind(code: CodeType, port: object) -> CodeType:
-    """Put the port in the place of the constant that stands for it, nested code included."""
+    """Put the port in the place of the constants that stand for it, nested code included."""
+    inline: dict[str, object] = getattr(port, "inline", {})
 
     def bound(const: object) -> object:
         if isinstance(const, CodeType):
             return _bind(const, port)
-        return port if const == _PORT and isinstance(const, str) else const
+        if not isinstance(const, str) or not const.startswith(_PORT):
+            return const
+        return inline[const.removeprefix(_PORT)] if const != _PORT else port
 
     return code.replace(co_consts=tuple(bound(const) for const in code.co_consts))

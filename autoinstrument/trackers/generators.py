@@ -5,7 +5,7 @@ from time import monotonic_ns
 from types import FrameType
 from typing import Any
 
-from autoinstrument.places import capture
+from autoinstrument.places import capture_flat
 from autoinstrument.records import GeneratorRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker
@@ -18,44 +18,32 @@ class GeneratorTracker:
         """Start empty; see `TaskTracker` for the arguments."""
         self.live: dict[int, GeneratorRecord] = {}
         self.outbox: deque[GeneratorRecord] | None = None  # for the exporters
-        self.finished: deque[GeneratorRecord] = deque(maxlen=5_000)
-        self._lately: dict[int, GeneratorRecord] = {}
+        self.finished: deque[GeneratorRecord] = deque(maxlen=256)
         self.started = 0
         self.ended = 0
         self.abandoned = 0
         self.stack_depth = stack_depth
-        self.first_seen: Any = None  # called with the code object of each new generator
         self._moments = moments
         self._tasks = tasks
 
     def generator_started(self, generator: Any, frame: FrameType | None) -> None:
         """Record the first iteration; `frame` is the code that iterates."""
-        self.started += 1
-        owner = self._tasks.current()
         record = GeneratorRecord(generator, self._gone)
+        self.started = record.serial = self.started + 1
         record.key = id(generator)
-        record.serial = self.started
         record.code = generator.ag_code
         record.qualname = generator.__qualname__
-        record.owner = owner
-        record.owner_serial = owner.serial if owner is not None else 0
-        record.owner_name = owner.name if owner is not None else ""
-        record.stack = capture(frame, self.stack_depth)
+        record.owner = owner = self._tasks.current()
+        if owner is not None and not owner.last_name:
+            owner.remember_name()
+        record.flat_stack = capture_flat(frame, self.stack_depth)
         record.started_ns = monotonic_ns()
-        record.loop_id = owner.loop_id if owner is not None else 0
         record.finalized_by = ""
-        record.reported = False
         self.live[record.key] = record
-        if self.first_seen is not None:
-            self.first_seen(record.code)
 
     def _gone(self, record: GeneratorRecord) -> None:
-        if self.live.get(record.key) is record:
-            del self.live[record.key]
+        self.live.pop(record.key, None)
         self.ended += 1
-        self._lately[record.key] = record
-        if len(self._lately) > 256:
-            del self._lately[next(iter(self._lately))]
         self.finished.append(record)
         if self.outbox is not None:
             self.outbox.append(record)
@@ -94,8 +82,8 @@ class GeneratorTracker:
     def generator_dropped(self, generator: Any, how: str) -> None:
         """Record that the collector or the loop's shutdown has to close a started generator."""
         # the interpreter clears weak references before it calls the finalizer
-        record = self.record_of(generator) or self._lately.pop(id(generator), None)
-        if record is None or record.finalized_by or record.code is not generator.ag_code:
+        record = self.record_of(generator) or self._lately(generator)
+        if record is None or record.finalized_by:
             return
         frame = generator.ag_frame
         if frame is None or generator.ag_running:
@@ -103,6 +91,12 @@ class GeneratorTracker:
         record.finalized_by = how
         self.abandoned += 1
         self._moments.fire("generator_dropped", record, generator, how)
+
+    def _lately(self, generator: Any) -> GeneratorRecord | None:
+        for record in reversed(self.finished):
+            if record.key == id(generator):
+                return record if record.code is generator.ag_code else None
+        return None
 
     def statistics(self) -> dict[str, int]:
         """Return exact counts since the start."""

@@ -4,12 +4,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 MOMENTS: Final = (
-    "task_ended",  # record
     "cancellation_thrown",  # task record, stack: it arrives, and somebody scheduled one
     "cancel_requested",  # task record, origin
-    "scope_entered",  # scope record
     "scope_left",  # scope record, leaving task's record, frame
-    "scope_dropped",  # scope record: the object died while entered
     "timeout_left",  # scope record, whether an exception passes, leaving task's record
     "wait_expired",  # task record, stack: a deadline ends its wait for a future (Python 3.11)
     "wait_for_returned",  # record of what was cancelled at the deadline, stack (Python 3.11)

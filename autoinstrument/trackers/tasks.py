@@ -1,19 +1,28 @@
-"""Tasks: one record each, from creation to the end, and who cancelled it."""
+"""Tasks: one record each, from creation to the end, and who cancelled it.
 
-from asyncio import current_task
+`task_created`, `root_ended` and `_gone` run once for every task of the program: they read and
+write slots of one record and call nothing that they can do without (docs/performance.md).
+"""
+
+import asyncio
+import asyncio.tasks
+import sys
+import weakref
 from collections import deque
+from collections.abc import Callable
 from time import monotonic_ns
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from autoinstrument import stacks
-from autoinstrument.places import capture, traceback_places
+from autoinstrument import env, stacks
+from autoinstrument.places import capture, capture_flat, traceback_places
 from autoinstrument.records import (
     CANCELLED,
     ENDED,
     FAILED,
     RETURNED,
     CancelOrigin,
+    FlatStack,
     RawStack,
     ScopeRecord,
     TaskRecord,
@@ -21,8 +30,21 @@ from autoinstrument.records import (
 )
 from autoinstrument.trackers.moments import Moments
 
-_MOST_HANDED = 10_000
-_MOST_CANCELS = 8  # origins kept per task
+_MOST_HANDED: Final = 10_000
+_MOST_CANCELS: Final = 8  # origins kept per task
+_MOST_ROOTS: Final = 10_000
+_KEPT: Final = 1_000  # ended tasks; detectors look at the last few hundred
+
+if sys.version_info >= (3, 12):
+    running_task = asyncio.current_task
+    """The task that runs in this thread; RuntimeError outside a loop."""
+else:  # a Python function there, which costs as much as all the rest
+    _current_tasks: Final[Any] = vars(asyncio.tasks)["_current_tasks"]
+    _running_loop: Final = asyncio._get_running_loop
+
+    def running_task() -> Any:
+        """Return the task that runs in this thread."""
+        return _current_tasks.get(_running_loop())
 
 
 class ScheduledCancel(NamedTuple):
@@ -36,158 +58,194 @@ class ScheduledCancel(NamedTuple):
 
 
 class TaskTracker:
-    """Owns the records of all tasks; live ones by identity, ended ones in a bounded queue."""
+    """Owns the records of all tasks; live ones by identity, the last ended ones in a queue."""
 
-    def __init__(self, moments: Moments, stack_depth: int = 8, keep: int = 20_000) -> None:
+    def __init__(self, moments: Moments, stack_depth: int = 8) -> None:
         """Start empty.
 
         Args:
-            moments: who is told when a task is created, cancelled or over.
+            moments: who is told when a task is cancelled or fails.
             stack_depth: frames kept of the place where a task is created.
-            keep: how many ended tasks are kept until somebody takes them.
         """
         self.live: dict[int, TaskRecord] = {}
-        self.finished: deque[TaskRecord] = deque(maxlen=keep)
+        self.finished: deque[TaskRecord] = deque(maxlen=_KEPT)
         self.cancelling: dict[int, TaskRecord] = {}
         self.scheduled_cancels: dict[int, ScheduledCancel] = {}  # by the number of the task
         self.created = 0
         self.ended = 0
         self.cancelled = 0
         self.failed = 0
-        self.dropped = 0
         self.hidden: set[int] = set()  # loops whose tasks are not recorded
         self.hops = 0  # functions sent to threads
-        self._handed: dict[int, RawStack] = {}  # coroutine -> where another thread gave it
+        self._handed: dict[int, FlatStack] = {}  # coroutine -> where another thread gave it
         self.stack_depth = stack_depth
         self.root_seen: Any = None  # called with the root code object of each new task
         self.program_span: Any = None  # called with each new task and its record
+        self.roots: dict[int, CodeType] = {}  # those it was called with, by identity
         self.outbox: deque[TaskRecord] | None = None  # ended tasks for the exporters
+        self.left_open: dict[int, ScopeRecord] = {}  # scopes that ended tasks have not left
+        self._loop: Callable[[], Any] = _no_loop  # of the task that was created last
+        self._loop_id = 0
+        self._last_code: CodeType | None = None
+        self._when_gone = self._gone
         self._moments = moments
 
     # -- facts told by hooks ---------------------------------------------------------------
 
-    def task_created(self, task: Any, coro: Any, frame: FrameType | None) -> TaskRecord:
+    def task_created(  # noqa: PLR0915 # in one piece: each further call costs every task 2 %
+        self, task: Any, coro: Any, frame: FrameType | None, loop: Any = None
+    ) -> TaskRecord:
         """Record a new task; `frame` is where it is created, in the creating task.
 
         An eager task has run its first step by now, or is over already.
+
+        Raises:
+            TypeError: a task factory has made an object that takes no weak references.
         """
         if self.hidden and id(getattr(task, "_loop", None)) in self.hidden:
             return TaskRecord(task)  # of a debugger's own loop: nobody follows it
-        record = self.live.get(id(task))
-        if record is None or record() is not task:  # else an eager task's first step was seen
-            record = self._begin(task, coro)
-        record.stack = capture(frame, self.stack_depth)
-        if self._handed:
-            record.stack = self._handed.pop(id(coro), record.stack)
-        creator = self.current()
-        if creator is not None and creator is not record:
+        live = self.live
+        key = id(task)
+        record = live.get(key)
+        if record is None:  # else an eager task's first step was seen
+            record = TaskRecord(task, self._when_gone)
+            self.created = record.serial = self.created + 1
+            record.key = key
+            record.created_ns = monotonic_ns()
+            record.ended_ns = record.creator = 0
+            record.outcome = record.last_name = ""
+            record.scopes = record.wait = record.story = None
+            if not env.HAS_MONITORING:  # its end will not be seen, and the name is there already
+                record.last_name = name_of(task, record.serial)
+            try:
+                code = record.code = coro.cr_code
+                record.qualname = coro.__qualname__
+            except AttributeError:
+                code = record.code = getattr(coro, "gi_code", None)
+                record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
+            if record.qualname == "TaskHandle._run_coro":
+                record.qualname = _behind_handle(coro)
+            record.loop_id = self._loop_id if self._loop() is loop else self._other_loop(task, loop)
+            live[key] = record
+            if code is not self._last_code:
+                self._last_code = code
+                if id(code) not in self.roots:
+                    self._first_of_its_code(code, coro)
+        try:
+            creator = live.get(id(running_task()))
+        except RuntimeError:  # no loop runs in this thread
+            creator = None
+        if creator is None or creator is record:
+            record.flat_stack = capture_flat(frame, self.stack_depth)
+        else:
             record.creator = creator.serial
+            record.flat_stack = capture_flat(frame, self.stack_depth, creator.code)
+        if self._handed:
+            record.flat_stack = self._handed.pop(id(coro), record.flat_stack)
         if self.program_span is not None:
             self.program_span(task, record)
-        if record.code is not None and self.root_seen is not None:
-            self.root_seen(record.code, coro)
         return record
 
-    def _begin(self, task: Any, coro: Any) -> TaskRecord:
-        """Make the record of a task, with what the task itself tells."""
-        record = TaskRecord(task, self._gone)
-        self.created += 1
-        record.key = id(task)
-        record.serial = self.created
-        record.code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
-        record.qualname = _qualname(coro)
-        record.created_ns = monotonic_ns()
-        record.stack = ()
-        record.loop_id = id(getattr(task, "_loop", None))
-        record.thread_id = record.creator = record.ended_ns = record.hops = 0
-        record.end_is_exact = False
-        record.outcome = record.error_type = ""
-        record.raised_at = ()
-        record.cancels = record.scopes = record.wait = record.trace = None
-        record.last_name = name_of(task, record.serial)
-        self.live[record.key] = record
-        return record
+    def _first_of_its_code(self, code: CodeType | None, coro: Any) -> None:
+        if code is not None and len(self.roots) < _MOST_ROOTS:
+            self.roots[id(code)] = code
+            if self.root_seen is not None:
+                self.root_seen(code, coro)
+
+    def _other_loop(self, task: Any, loop: Any) -> int:
+        """Return the identity of a task's loop, when it is not the one of the task before."""
+        if loop is None:
+            loop = getattr(task, "_loop", None)
+        self._loop_id = id(loop)
+        self._loop = weakref.ref(loop) if loop is not None else _no_loop
+        return self._loop_id
 
     def handed_over(self, coro: Any, frame: FrameType | None) -> None:
         """Record that another thread hands a coroutine to a loop, which makes its task later."""
         if len(self._handed) >= _MOST_HANDED:
             self._handed.clear()
-        self._handed[id(coro)] = capture(frame, self.stack_depth)
+        self._handed[id(coro)] = capture_flat(frame, self.stack_depth)
 
     def hopped(self) -> None:
         """Record that the running task sends a function to a thread."""
         self.hops += 1
         record = self.current()
         if record is not None:
-            record.hops += 1
+            record.told().hops += 1
 
     def current(self) -> TaskRecord | None:
         """Return the record of the running task, made now for a task unknown so far."""
         try:
-            task = current_task()
+            task = running_task()
         except RuntimeError:  # no loop runs in this thread
             return None
-        return self.record_of(task) if task is not None else None
+        return self.live.get(id(task)) or (self.record_of(task) if task is not None else None)
 
     def record_of(self, task: Any) -> TaskRecord | None:
         """Return a task's record; a task that was never seen gets one now."""
         record = self.live.get(id(task))
         if record is not None and record() is task:
             return record
+        if self.hidden and id(getattr(task, "_loop", None)) in self.hidden:
+            return None
         try:
-            return self._seen_late(task)
+            coro = task.get_coro() if hasattr(task, "get_coro") else None
+            self.live.pop(id(task), None)
+            record = self.task_created(task, coro, None)
+            record.creator = 0  # whoever asks has not created it
+            return record
         except TypeError:  # no weak references to this task class
             return None
 
-    def _seen_late(self, task: Any) -> TaskRecord:
-        if self.hidden and id(getattr(task, "_loop", None)) in self.hidden:
-            raise TypeError("a task of a debugger's own loop")
-        coro = task.get_coro() if hasattr(task, "get_coro") else None
-        return self._begin(task, coro)
-
-    def root_ended(self, code: CodeType, outcome: str, error: BaseException | None = None) -> None:
-        """Record the exact end of the running task, when it is its root coroutine that ends."""
+    def running_root(self, code: CodeType) -> TaskRecord | None:
+        """Return the record of the running task if `code` is its root's and it is not over."""
         record = self.current()
-        if record is None or record.code is not code or record.ended_ns:
-            return
-        self.task_ended(record, outcome, error, exact=True)
+        return (
+            record if record is not None and record.code is code and not record.ended_ns else None
+        )
 
     def task_ended(
-        self,
-        record: TaskRecord,
-        outcome: str,
-        error: BaseException | None = None,
-        *,
-        exact: bool = False,
+        self, record: TaskRecord, outcome: str, error: BaseException | None = None
     ) -> None:
-        """Record an end; called once a task, by whoever sees it first."""
+        """Record an exact end; called once a task, by whoever sees it first."""
         record.ended_ns = monotonic_ns()
-        record.end_is_exact = exact
         record.outcome = outcome
-        record.last_name = record.name
-        if error is not None:
-            record.error_type = type(error).__qualname__
-            record.raised_at = traceback_places(error)
         self.ended += 1
-        self.failed += outcome == FAILED
-        self.cancelled += outcome == CANCELLED
+        if outcome is not RETURNED:
+            self.failed += outcome == FAILED
+            self.cancelled += outcome == CANCELLED
+            record.told()
+        if record.story is not None or record.scopes or self.outbox is not None:
+            self._ended_with_story(record)
+        if error is not None:
+            story = record.told()
+            story.error_type = type(error).__qualname__
+            story.raised_at = traceback_places(error)
+            self._moments.fire("error_seen", error, story.raised_at, record)
+
+    def _ended_with_story(self, record: TaskRecord) -> None:
+        """Keep what somebody may ask for after the end: the name, and scopes that were not left."""
+        record.last_name = record.name
+        for scope in record.scopes or ():
+            if len(self.left_open) < _KEPT:
+                self.left_open[scope.serial] = scope
         if self.outbox is not None:
             self.outbox.append(record)
-        self._moments.fire("task_ended", record)
-        if error is not None:
-            self._moments.fire("error_seen", error, record.raised_at, record)
 
     def _gone(self, record: TaskRecord) -> None:
         """The task object died: the last moment at which its end can be recorded."""
         try:
-            if self.live.get(record.key) is record:
-                del self.live[record.key]
-            self.cancelling.pop(record.serial, None)
-            self.scheduled_cancels.pop(record.serial, None)
+            self.live.pop(record.key, None)
+            if self.cancelling:
+                self.cancelling.pop(record.serial, None)
+            if self.scheduled_cancels:
+                self.scheduled_cancels.pop(record.serial, None)
             if not record.ended_ns:
-                self.task_ended(record, record.outcome or ENDED)
-            if len(self.finished) == self.finished.maxlen:
-                self.dropped += 1
+                record.ended_ns = monotonic_ns()
+                record.outcome = ENDED
+                self.ended += 1
+                if record.story is not None or record.scopes or self.outbox is not None:
+                    self._ended_with_story(record)
             self.finished.append(record)
         except Exception as exc:
             self._moments.failed("task records", exc)
@@ -261,11 +319,12 @@ class TaskTracker:
             )
 
     def _add_cancel(self, record: TaskRecord, origin: CancelOrigin) -> None:
-        if record.cancels is None:
-            record.cancels = []
-        if len(record.cancels) >= _MOST_CANCELS:
-            del record.cancels[1]  # the first and the latest ones explain most
-        record.cancels.append(origin)
+        story = record.told()
+        if story.cancels is None:
+            story.cancels = []
+        if len(story.cancels) >= _MOST_CANCELS:
+            del story.cancels[1]  # the first and the latest ones explain most
+        story.cancels.append(origin)
         self.cancelling[record.serial] = record
         self._moments.fire("cancel_requested", record, origin)
 
@@ -280,6 +339,7 @@ class TaskTracker:
             return record
         for ended in reversed(list(self.finished)[-500:]):
             if ended.key == key:
+                ended.last_name = name_of(task, ended.serial, ended.last_name)
                 return ended
         return None
 
@@ -308,14 +368,15 @@ class TaskTracker:
         }
 
 
-def _qualname(coro: Any) -> str:
-    """Return what a task runs; anyio 4.14 and newer run it in a coroutine of their own."""
-    name = getattr(coro, "__qualname__", None) or type(coro).__name__
-    if name == "TaskHandle._run_coro" and coro.cr_frame is not None:
-        handle = coro.cr_frame.f_locals.get("self")
-        inner = getattr(handle, "_coro", None)
-        name = getattr(inner, "__qualname__", name)
-    return str(name)
+def _no_loop() -> Any:
+    return _no_loop  # which is no task's loop
+
+
+def _behind_handle(coro: Any) -> str:
+    """Return what anyio 4.14 and newer run in a coroutine of their own."""
+    handle = coro.cr_frame.f_locals.get("self") if coro.cr_frame is not None else None
+    inner = getattr(handle, "_coro", None)
+    return str(getattr(inner, "__qualname__", coro.__qualname__))
 
 
 def outcome_of(task: Any) -> tuple[str, BaseException | None]:

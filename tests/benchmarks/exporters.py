@@ -16,7 +16,7 @@ from autoinstrument.export.otlp import Envelope
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.resource import resource_attributes
 from autoinstrument.export.sinks import Sink, requests
-from tests.export.play import Play, place
+from tests.export.play import Play, flat
 
 TASKS = 10_000
 TREE = 10  # tasks in a trace
@@ -81,12 +81,12 @@ def encoders() -> dict[str, Callable[[Sequence[Any], Sequence[Any]], Any]]:
 def work(count: int) -> Batch:
     """Return tasks in trees of ten, as a server makes them."""
     play = Play()
-    stack = place("handler", 20)
+    stack = flat("handler", 20)
     records: list[Any] = []
     for number in range(count):
         record = play.task(f"t{number}", number // TREE, number // TREE + 3, qualname="fetch")
         record.creator = record.serial - number % TREE if number % TREE else 0
-        record.stack = stack
+        record.flat_stack = stack
         record.code = records[0].code if records else record.code
         records.append(record)
     return Batch(tasks=records)

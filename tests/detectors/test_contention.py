@@ -39,7 +39,7 @@ async def queue_up(world: World, *, holder_waits: bool) -> list[Finding]:
     if not holder_waits:  # it has been made ready by its sleep(0), as on a loop that is behind
         assert not holder.done()
     world.moments.fire("tick", time.monotonic_ns())
-    record.after = 3
+    record.passed -= 3
 
     async def over() -> None:
         world.tasks.current = lambda: record.task  # type: ignore[method-assign]

@@ -6,10 +6,12 @@ from typing import Any
 from autoinstrument.export.batch import Batch
 from autoinstrument.records import (
     CANCELLED,
+    ENDED,
     FAILED,
     RETURNED,
     CancelOrigin,
     Finding,
+    FlatStack,
     GeneratorRecord,
     LockRecord,
     Place,
@@ -35,6 +37,10 @@ def function(name: str, file: str = "/srv/app.py", line: int = 10) -> CodeType:
 
 def place(name: str, line: int = 10, file: str = "/srv/app.py") -> RawStack:
     return ((function(name, file, line), -1),)
+
+
+def flat(name: str, line: int) -> FlatStack:
+    return place(name, line)[0]
 
 
 class Play:
@@ -69,15 +75,14 @@ class Play:
         record.qualname = qualname or name
         record.code = function(qualname or name)
         record.creator = self.tasks[by].serial if by else 0
-        record.stack = place(by or "main", 20)
-        record.thread_id = 0
+        record.flat_stack = flat(by or "main", 20)
+        record.loop_id = 0
         record.created_ns = created * MS
         record.ended_ns = ended * MS
-        record.end_is_exact = exact
-        record.outcome = outcome if ended else ""
-        record.error_type = error
-        record.raised_at = place(name, 30) if error else ()
-        record.cancels = record.scopes = record.wait = None
+        record.outcome = (outcome if exact else ENDED) if ended else ""
+        if error:
+            record.told().error_type = error
+            record.told().raised_at = place(name, 30)
         record.trace = program
         self.tasks[name] = record
         return record
@@ -85,9 +90,16 @@ class Play:
     def scope(self, kind: str, owner: str, entered: int, left: int = 0) -> ScopeRecord:
         self._scopes += 1
         task = self.tasks[owner]
-        record = ScopeRecord(self._scopes, 0, kind, task, entered * MS, place(owner, 40))
+        record = ScopeRecord()
+        record.serial = self._scopes
+        record.key = 0
+        record.kind = kind
+        record.owner = task
+        record.entered_ns = entered * MS
+        record.flat_stack = flat(owner, 40)
         record.left_ns = left * MS
-        record.left_by = task.serial if left else 0
+        record.shield = False
+        record.story = None
         if not left:
             task.scopes = [*(task.scopes or []), record]
         return record
@@ -97,8 +109,16 @@ class Play:
         lock = LockRecord(Thing())
         lock.serial = self._locks
         lock.kind = "asyncio.Lock"
-        lock.holds = []
-        record = WaitRecord(self.tasks[owner], lock, op, started * MS, place(owner, 50))
+        lock.known_holds = []
+        lock.takers = []
+        lock.owner = None
+        record = WaitRecord()
+        record.task = self.tasks[owner]
+        record.lock = lock
+        record.op = op
+        record.started_ns = started * MS
+        record.flat_stack = flat(owner, 50)
+        record.passed = 0
         record.ended_ns = ended * MS
         record.how = "resolved" if ended else ""
         return record
@@ -109,16 +129,14 @@ class Play:
         record.code = function(name)
         record.qualname = name
         record.owner = self.tasks[owner]
-        record.owner_serial = self.tasks[owner].serial
-        record.owner_name = owner
-        record.stack = place(owner, 60)
+        record.flat_stack = flat(owner, 60)
         record.started_ns = started * MS
         record.finalized_by = finalized
         return record
 
     def cancelled_by(self, name: str, by: str, at: int, via: str = "task.cancel") -> None:
         origin = CancelOrigin(at * MS, self.tasks[by].serial, by, place(by, 70), (), via=via)
-        self.tasks[name].cancels = [origin]
+        self.tasks[name].told().cancels = [origin]
 
     def batch(self, *names: str, **more: Any) -> Batch:
         """Return a batch with the tasks named (all that are over, if none is)."""

@@ -24,7 +24,7 @@ def test_storm_between_two_batches_is_bounded_and_counted() -> None:
             record = world.tasks.record_of(task)
             assert record is not None
             await task
-            world.tasks.task_ended(record, "returned", exact=True)
+            world.tasks.task_ended(record, "returned")
 
     asyncio.run(storm(1_500))
     assert (len(collector.batch().tasks), collector.dropped) == (keep, 500)

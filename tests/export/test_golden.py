@@ -126,6 +126,7 @@ def test_task_placed_before_it_outlived_becomes_a_root_in_the_same_trace(tmp_pat
     play.tasks["handler"].ended_ns, play.tasks["handler"].outcome = 20 * MS, "returned"
     second = play.batch("handler")
     play.tasks["background"].ended_ns = 90 * MS
+    play.tasks["background"].outcome = "returned"
     spans = export(tmp_path, first, second, play.batch("background"))
     assert tree(spans) == [("background", [("below", [])]), ("handler", [])]
     assert links(spans, "background") == [("created_by", "handler")]
@@ -201,7 +202,7 @@ def test_scopes_nest_within_their_task(tmp_path: Path, play: Play) -> None:
     outer = play.scope("asyncio.TaskGroup", "main", 5, 80)
     inner = play.scope("asyncio.timeout", "main", 10, 70)
     later = play.scope("cancel_scope", "main", 85, 90)
-    inner.expired_ns = 60 * MS
+    inner.told().expired_ns = 60 * MS
     spans = export(tmp_path, play.batch(scopes=[inner, outer, later]))
     nested: Any = ("asyncio.TaskGroup", [("asyncio.timeout", [])])
     assert tree(spans) == [("main", [nested, ("cancel_scope", [])])]

@@ -122,7 +122,7 @@ def test_dropped_trace_that_fails_later_is_kept_from_then_on() -> None:
     made._budget.spend(10)
     second, _ = made.run(play.batch("early"))
     play.tasks["late"].ended_ns, play.tasks["late"].outcome = 900, FAILED
-    play.tasks["late"].error_type = "ValueError"
+    play.tasks["late"].told().error_type = "ValueError"
     third, _ = made.run(play.batch("late"))
     names = [[span.static.name for span in spans] for spans in (first, second, third)]
     assert names == [["big"], [], ["late"]]

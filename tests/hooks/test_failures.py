@@ -92,7 +92,7 @@ async def everything() -> list[Any]:
     return [*seen, await use_anyio(), await use_shield()]
 
 
-MOMENTS = ["task_ended", "scope_left", "lock_waited", "lock_wait_ended", "tick", "loop_closing"]
+MOMENTS = ["loop_started", "scope_left", "lock_waited", "lock_wait_ended", "tick", "loop_closing"]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -13,6 +13,10 @@ import sys
 
 async def use():
     import asyncio, anyio
+    from collections import deque
+    from autoinstrument import agent
+    if agent.current() is not None:
+        agent.current().world.scopes.outbox = deque()
     lock = anyio.Lock()
     async with asyncio.timeout(5), asyncio.Lock(), lock:
         async with anyio.create_task_group() as group:
@@ -22,8 +26,8 @@ async def use():
 def told(agent):
     off = [hook["target"] for hook in agent.status()["hooks"] if hook["state"] == "off"]
     world = agent.current().world
-    scopes = {record.kind for record in world.scopes.finished}
-    return off, sorted(scopes), world.resources.acquired, world.tasks.created > 1
+    scopes = {record.kind for record in world.scopes.outbox}
+    return off, sorted(scopes), world.resources.statistics()['acquired'], world.tasks.created > 1
 """
 SEEN = "7 ([], ['anyio.CancelScope', 'asyncio.timeout'], 2, True)\n"
 

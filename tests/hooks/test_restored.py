@@ -223,6 +223,6 @@ def test_no_host_object_is_kept_alive(install: Install) -> None:
     assert [ref() for ref in gone if ref() is not None] == []
     assert len(gone) == 8
     assert agent.world.tasks.live == {}
-    assert agent.world.scopes.open == {}
+    assert agent.world.scopes.open == []
     assert agent.world.resources.locks == {}
     assert agent.world.generators.live == {}

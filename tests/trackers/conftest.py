@@ -36,6 +36,7 @@ class Thing:
     """A lock, a scope or a loop: its identity is all that counts."""
 
     closed = False
+    _host_task: Any = None
 
 
 class Stage:
@@ -49,8 +50,8 @@ class Stage:
         self.moments = Moments(self.said.append)
         for moment in MOMENTS:
             self.moments.on(moment, self._listener(moment))
-        self.tasks = tasks.TaskTracker(self.moments, 4, keep=3)
-        self.scopes = scopes.ScopeTracker(self.moments, self.tasks, 4, keep=3)
+        self.tasks = tasks.TaskTracker(self.moments, 4)
+        self.scopes = scopes.ScopeTracker(self.moments, self.tasks, 4)
         self.resources = resources.ResourceTracker(self.moments, self.tasks, 4)
         self.generators = generators.GeneratorTracker(self.moments, self.tasks, 4)
         self.loops = loops.LoopTracker(self.moments)
@@ -81,7 +82,7 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
-    monkeypatch.setattr(tasks, "current_task", made.current_task)
+    monkeypatch.setattr(tasks, "running_task", made.current_task)
     for module in (tasks, scopes, resources, generators, loops):
         monkeypatch.setattr(module, "monotonic_ns", made.clock)
     return made

@@ -79,7 +79,7 @@ def test_generators_of_the_past_are_bounded(stage: Stage) -> None:
         generator = numbers()
         stage.generators.generator_started(generator, None)
         del generator
-    assert len(stage.generators._lately) <= 256
+    assert len(stage.generators.finished) <= 256
     assert stage.generators.statistics()["ended"] == 600
 
 

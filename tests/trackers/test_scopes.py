@@ -2,8 +2,10 @@
 
 import gc
 import sys
+from collections import deque
 from typing import Any
 
+from autoinstrument.records import RETURNED, UNTIMED
 from tests.trackers.conftest import Stage, Thing
 
 
@@ -13,22 +15,30 @@ def test_scope_entered_and_left_by_its_task_tells_nothing(stage: Stage) -> None:
     record = stage.scopes.scope_entered(scope, "asyncio.timeout", sys._getframe())
     stage.now_ns = 2_000
     assert stage.scopes.scope_left(scope, sys._getframe()) is record
-    assert (record.entered_ns, record.left_ns) == (1_000, 2_000)
+    assert (record.entered_ns, record.left_ns) == (1_000, UNTIMED)
     assert (record.owner_serial, record.left_by) == (1, 1)
     assert stage.moments_told() == []
-    assert stage.scopes.open == {}
-    assert list(stage.scopes.finished) == [record]
+    assert stage.scopes.open == []
 
 
-def test_scopes_know_their_parents_until_they_are_left(stage: Stage) -> None:
+def test_end_of_a_scope_is_timed_for_exporters(stage: Stage) -> None:
+    stage.scopes.outbox = deque()
+    stage.begin("t")
+    scope = Thing()
+    record = stage.scopes.scope_entered(scope, "asyncio.timeout", None)
+    stage.now_ns = 2_000
+    stage.scopes.scope_left(scope, None)
+    assert (list(stage.scopes.outbox), record.left_ns) == ([record], 2_000)
+
+
+def test_task_knows_its_open_scopes_in_order(stage: Stage) -> None:
     task = stage.begin("t")
     outer, inner = Thing(), Thing()
     first = stage.scopes.scope_entered(outer, "outer", None)
     second = stage.scopes.scope_entered(inner, "inner", None)
-    assert (first.parent, second.parent) == (None, first)
+    assert stage.tasks.live[id(task)].scopes == [first, second]
     stage.scopes.scope_left(inner, None)
     stage.scopes.scope_left(outer, None)
-    assert second.parent is None
     assert stage.tasks.live[id(task)].scopes == []
     assert stage.moments_told() == []
 
@@ -83,15 +93,38 @@ def test_unknown_scope_is_not_an_error(stage: Stage) -> None:
     assert set(stage.scopes.statistics().values()) == {0}
 
 
-def test_scope_that_dies_while_it_is_open_is_told(stage: Stage) -> None:
+def test_scope_that_dies_while_it_is_open_stays_with_its_task(stage: Stage) -> None:
     task = stage.begin("t")
     scope = Thing()
     record = stage.scopes.scope_entered(scope, "kind", None)
     del scope
     gc.collect()
-    assert stage.told == [("scope_dropped", (record,))]
-    assert stage.scopes.open == {}
-    assert stage.tasks.live[id(task)].scopes == []
+    assert stage.scopes.open == [record]
+    stage.tasks.task_ended(stage.tasks.live[id(task)], RETURNED)
+    assert stage.scopes.open == [record]
+    del task
+    stage.running = None
+    gc.collect()
+    assert stage.scopes.open == [record]
+    assert record.owner_name == "t"
+
+
+def test_scope_of_an_ended_task_can_be_left(stage: Stage) -> None:
+    task = stage.begin("t")
+    scope = Thing()
+    record = stage.scopes.scope_entered(scope, "kind", None)
+    stage.tasks.task_ended(stage.tasks.live[id(task)], RETURNED)
+    stage.begin("other")
+    assert stage.scopes.scope_left(scope, None) is record
+    assert stage.scopes.open == []
+
+
+def test_scope_is_found_through_the_task_that_it_names(stage: Stage) -> None:
+    scope = Thing()
+    scope._host_task = stage.begin("t")
+    record = stage.scopes.scope_entered(scope, "kind", None)
+    stage.running = None
+    assert stage.scopes.find(scope) is record
 
 
 def test_scope_that_dies_after_it_was_left_tells_nothing(stage: Stage) -> None:
@@ -121,10 +154,7 @@ def test_scope_entered_again_has_a_record_of_its_own(stage: Stage) -> None:
     stage.scopes.scope_left(scope, None)
     second = stage.scopes.scope_entered(scope, "kind", None)
     assert first is not second
-    assert stage.scopes.open[id(scope)] is second
-    del scope
-    gc.collect()
-    assert stage.told[-1] == ("scope_dropped", (second,))
+    assert stage.scopes.open == [second]
 
 
 def test_first_cancellation_and_first_expiry_count(stage: Stage) -> None:
@@ -170,16 +200,6 @@ def test_delivery_is_counted_after_an_irregular_exit_too(stage: Stage) -> None:
     assert record.deliveries == 1
 
 
-def test_finished_scopes_are_bounded(stage: Stage) -> None:
-    stage.begin("t")
-    for _ in range(5):
-        scope = Thing()
-        stage.scopes.scope_entered(scope, "kind", None)
-        stage.scopes.scope_left(scope, None)
-    assert [record.serial for record in stage.scopes.finished] == [3, 4, 5]
-    assert stage.scopes.dropped == 2
-
-
 def test_irregular_exits_are_bounded(stage: Stage) -> None:
     for _ in range(1_000):
         stage.begin("opener")
@@ -188,4 +208,3 @@ def test_irregular_exits_are_bounded(stage: Stage) -> None:
         stage.begin("closer")
         stage.scopes.scope_left(scope, None)
     assert len(stage.scopes._refused) <= 300
-    assert len(stage.scopes._watches) <= 1
