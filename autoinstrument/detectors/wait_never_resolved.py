@@ -24,6 +24,7 @@ KIND: Final = "wait_never_resolved"
 _LONG_NS: Final = 1_000_000_000
 _IDLE = {"get", "accept", "sock_accept", "serve_forever", "sleep", "wait"}
 _MOST_ALIKE: Final = 2
+_MOST_COMPARED: Final = 200  # each wait looks at each task, at the end of the program too
 _PERHAPS: Final = "possible: "  # somebody else may do the same
 _RESOLVERS = {"set_result", "set_exception"}
 
@@ -182,10 +183,11 @@ class _Checks:
         come with each request, none is the one that serves all waits.
         """
         task = record()
+        pending = self._world.tasks.pending()
+        if len(pending) > _MOST_COMPARED:
+            return ""
         others = [
-            other
-            for other in self._world.tasks.pending()
-            if other is not record and not self._waits_for(other, task)
+            other for other in pending if other is not record and not self._waits_for(other, task)
         ]
         if any(self._could_resolve(other) for other in others):
             return ""
