@@ -31,6 +31,7 @@ class CallSites:
         self._watch = watch
         self._modules: set[str] = set()
         self._codes: set[int] = set()
+        self._all_read = (0, 0)  # how many modules, and names in __main__, when all were read
 
     def read_program(self, *_: Any) -> None:
         """Read the program's own modules, and those that cancel most, unless that was done."""
@@ -44,6 +45,9 @@ class CallSites:
 
     def read_libraries(self, *_: Any) -> None:
         """Read a few of the library modules that were imported since the last time."""
+        size = (len(sys.modules), len(vars(sys.modules.get("__main__", sys))))
+        if size == self._all_read:  # to go through thousands of names at each tick is dear
+            return
         left = _A_FEW
         for name, module in list(sys.modules.items()):
             if name in self._modules:
@@ -52,6 +56,7 @@ class CallSites:
             left -= 1
             if not left:
                 return
+        self._all_read = size
 
     def read_module(self, module: ModuleType) -> None:
         """Read one module now."""

@@ -1,0 +1,45 @@
+"""Modules are read once, and looked through again only when there are others."""
+
+import sys
+from types import CodeType, ModuleType
+
+import pytest
+
+from autoinstrument.hooks.call_sites import CallSites
+
+SOURCE = "def stop(task):\n    task.cancel()\n"
+
+
+class Modules(dict[str, ModuleType]):
+    """Counts how often somebody goes through all of them."""
+
+    passes = 0
+
+    def items(self) -> object:  # type: ignore[override] # what list() needs
+        self.passes += 1
+        return super().items()
+
+
+def module(name: str) -> ModuleType:
+    made = ModuleType(name)
+    made.__file__ = f"/srv/{name}.py"
+    exec(compile(SOURCE, made.__file__, "exec"), made.__dict__)  # our own text
+    return made
+
+
+def test_modules_are_gone_through_only_when_there_are_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watched: list[CodeType] = []
+    modules = Modules({"first": module("first")})
+    monkeypatch.setattr(sys, "modules", modules)
+    sites = CallSites(watched.append)
+    for _ in range(5):
+        sites.read_libraries()
+    assert [code.co_filename for code in watched] == ["/srv/first.py"]
+    assert modules.passes == 1
+    modules["second"] = module("second")
+    for _ in range(5):
+        sites.read_libraries()
+    assert [code.co_filename for code in watched] == ["/srv/first.py", "/srv/second.py"]
+    assert modules.passes == 2
