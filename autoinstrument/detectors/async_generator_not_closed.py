@@ -8,17 +8,27 @@ from autoinstrument.records import Finding, GeneratorRecord, Place
 from autoinstrument.world import World
 
 KIND: Final = "async_generator_not_closed"
+_MOST_MADE: Final = 200
 
 
 def attach(world: World) -> None:
     """Look when the collector or the loop's shutdown has to close a generator."""
+    made: dict[tuple[int, int], Finding] = {}  # by iterating code and instruction
 
     def generator_dropped(record: GeneratorRecord, generator: Any, how: str) -> None:
+        iterated = record.flat_stack[:2]
+        place = (id(iterated[0]), iterated[1]) if iterated else (0, 0)
+        if place in made:  # the same again: it is counted, and needs no words
+            world.report(made[place])
+            return
         frame = generator.ag_frame
         suspended = frame_line(frame) if frame is not None else None
         location = _location(record, suspended)
         if location is not None:
-            world.report(_finding(record, location, suspended, how))
+            finding = _finding(record, location, suspended, how)
+            if iterated and len(made) < _MOST_MADE:
+                made[place] = finding
+            world.report(finding)
 
     world.moments.on("generator_dropped", generator_dropped)
 
