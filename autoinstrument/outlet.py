@@ -50,7 +50,7 @@ class Outlet:
         import_module("concurrent.futures.thread")
         self._settings = ExportSettings(
             exporters=names,
-            file=settings.export_file,
+            file=settings.file,
             span_budget=settings.span_budget,
             long_open_s=settings.long_open_s,
             memory_mb=settings.memory_mb,

@@ -61,9 +61,7 @@ class Settings:
         "where spans go: auto, otlp, file, console, provider, none; several with commas",
         choices=("auto", "otlp", "file", "console", "provider", "none"),
     )
-    export_file: str = _setting(
-        "", "ASYNCSCOPE_EXPORT_FILE", "path of the file exporter's OTLP JSON lines"
-    )
+    file: str = _setting("", "ASYNCSCOPE_FILE", "path of the file exporter's OTLP JSON lines")
     nest_spans: bool = _setting(
         True, "ASYNCSCOPE_NEST_SPANS", "the program's own spans hang below the task that makes them"
     )

@@ -39,7 +39,7 @@ _OTLP = _AGENT | {
 _ALL = {"ASYNCSCOPE_SPAN_BUDGET": "1000000"}
 _FILE = _AGENT | {
     "ASYNCSCOPE_EXPORTER": "file",
-    "ASYNCSCOPE_EXPORT_FILE": "{folder}/spans.jsonl",
+    "ASYNCSCOPE_FILE": "{folder}/spans.jsonl",
 }
 _CONSOLE = _AGENT | {"ASYNCSCOPE_EXPORTER": "console"}
 

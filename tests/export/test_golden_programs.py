@@ -30,7 +30,7 @@ def dump(name: str, folder: Path) -> str:
         "ASYNCSCOPE_ENABLE": "1",
         "ASYNCSCOPE_QUIET": "1",
         "ASYNCSCOPE_EXPORTER": "file",
-        "ASYNCSCOPE_EXPORT_FILE": str(spans),
+        "ASYNCSCOPE_FILE": str(spans),
         "ASYNCSCOPE_BLOCK_MS": "1000",
         "OTEL_METRICS_EXPORTER": "none",
         "PYTHONPATH": str(ROOT),

@@ -23,7 +23,7 @@ def run(tmp_path: Path, program: str, exporter: str = "file") -> Received:
             "ASYNCSCOPE_QUIET": "1",
             "ASYNCSCOPE_BLOCK_MS": "100000",  # waiting for a child blocks the loop
             "ASYNCSCOPE_EXPORTER": exporter,
-            "ASYNCSCOPE_EXPORT_FILE": str(spans),
+            "ASYNCSCOPE_FILE": str(spans),
             "OTEL_EXPORTER_OTLP_ENDPOINT": url,
             "OTEL_METRICS_EXPORTER": "none",
             "PYTHONPATH": str(ROOT),

@@ -32,7 +32,7 @@ asyncio.run(main())
 OUTPUTS = {
     "report": ("ASYNCSCOPE_REPORT", {}),
     "recording": ("ASYNCSCOPE_RECORD", {}),
-    "file exporter": ("ASYNCSCOPE_EXPORT_FILE", {"ASYNCSCOPE_EXPORTER": "file"}),
+    "file exporter": ("ASYNCSCOPE_FILE", {"ASYNCSCOPE_EXPORTER": "file"}),
     "counters": ("ASYNCSCOPE_STATS_FILE", {}),
 }
 

@@ -265,7 +265,7 @@ def test_failing_export_takes_nothing_else_with_it(
         monkeypatch.setattr(holder, name, broken)
     settings = {
         "exporter": "file",
-        "export_file": str(tmp_path / "spans.jsonl"),
+        "file": str(tmp_path / "spans.jsonl"),
         "record": str(tmp_path / "run.jsonl"),
         "report": str(tmp_path / "report.json"),
     }

@@ -114,7 +114,7 @@ def test_no_value_of_the_program_is_written_down(tmp_path: Path) -> None:
         "REPORT": "report.json",
         "RECORD": "run.jsonl",
         "EXPORTER": "file,console",
-        "EXPORT_FILE": "spans.jsonl",
+        "FILE": "spans.jsonl",
         "STATS_FILE": "counters.json",
         "STALL_S": "0.2",
     }
