@@ -233,6 +233,7 @@ class Agent:
         self.watch.stop()
         self._presence.end()
         self.patches.undo()
+        self.moments.close()
 
     def _finish_first(self) -> None:
         """Let `finish` run before what has been registered for the exit since."""

@@ -34,9 +34,12 @@ class GeneratorTracker:
         record.code = generator.ag_code
         record.qualname = generator.__qualname__
         record.owner = owner = self._tasks.current()
-        if owner is not None and not owner.last_name:
-            owner.remember_name()
-        record.flat_stack = capture_flat(frame, self.stack_depth)
+        root = None
+        if owner is not None:
+            root = owner.code
+            if not owner.last_name:
+                owner.remember_name()
+        record.flat_stack = capture_flat(frame, self.stack_depth, root)
         record.started_ns = monotonic_ns()
         record.finalized_by = ""
         self.live[record.key] = record

@@ -87,7 +87,7 @@ class ResourceTracker:
         if task is None:
             return
         record = self.locks.get(key) or self.lock_of(lock, kind, permits)
-        place = capture_flat(frame, _HOLD_DEPTH)
+        place = capture_flat(frame, _HOLD_DEPTH, task.code)
         record.acquired += 1
         self.lively[key] = record
         task.remember_name()
@@ -159,7 +159,7 @@ class ResourceTracker:
         wait.lock = record
         wait.op = op
         wait.started_ns = monotonic_ns()
-        wait.flat_stack = capture_flat(frame, self.stack_depth)
+        wait.flat_stack = capture_flat(frame, self.stack_depth, task.code)
         wait.ended_ns = 0
         wait.how = ""
         wait.passed = record.handovers

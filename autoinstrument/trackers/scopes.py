@@ -59,13 +59,15 @@ class ScopeTracker:
         record.kind = kind
         record.owner = owner
         record.entered_ns = monotonic_ns()
-        record.flat_stack = capture_flat(frame, self.stack_depth)
         record.left_ns = 0
         record.shield = False
         record.story = None
         if owner is None:
+            record.flat_stack = capture_flat(frame, self.stack_depth)
             self._ownerless[record.key] = record
-        elif owner.scopes is None:
+            return record
+        record.flat_stack = capture_flat(frame, self.stack_depth, owner.code)
+        if owner.scopes is None:
             owner.scopes = [record]
         else:
             owner.scopes.append(record)

@@ -174,7 +174,10 @@ class TaskTracker:
             record.told().hops += 1
 
     def current(self) -> TaskRecord | None:
-        """Return the record of the running task, made now for a task unknown so far."""
+        """Return the record of the running task, made now for a task unknown so far.
+
+        Hot functions look into `live` themselves and call this for a task unknown so far.
+        """
         try:
             task = running_task()
         except RuntimeError:  # no loop runs in this thread

@@ -1,0 +1,160 @@
+"""Locks that were taken often without a wait: what is still known of them, in real programs."""
+
+import asyncio
+import gc
+import weakref
+from typing import Any
+
+import pytest
+
+from autoinstrument.records import LockRecord
+from tests.hooks.conftest import Install
+
+OFTEN = LockRecord.NEWS + 20
+
+
+async def take_often(lock: Any, times: int = OFTEN) -> None:
+    for _ in range(times):
+        async with lock:
+            pass
+
+
+def records(agent: Any) -> list[LockRecord]:
+    return list(agent.world.resources.locks.values())
+
+
+def kinds(agent: Any) -> list[str]:
+    return [finding.kind for finding in agent.findings.all()]
+
+
+@pytest.mark.parametrize("make", [asyncio.Lock, lambda: asyncio.Semaphore(2)], ids=["lock", "two"])
+def test_calm_lock_knows_its_holder_and_counts_exactly(install: Install, make: Any) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = make()
+        await take_often(lock)
+        (record,) = records(agent)
+        assert agent.world.resources.calm == {id(lock): record}
+        assert record.known_holds == []
+        assert record.acquired == OFTEN
+        async with lock:
+            (hold,) = record.holds
+            assert hold.owner is agent.world.tasks.current()
+            assert "take_often" in [code.co_name for code, _ in hold.stack]
+        assert record.holds == []
+        assert record.acquired == OFTEN + 1
+
+    asyncio.run(main())
+    assert agent.world.resources.statistics()["acquired"] == OFTEN + 1
+
+
+def test_holder_of_a_calm_lock_is_another_task_each_time(install: Install) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = asyncio.Lock()
+        await take_often(lock)
+        (record,) = records(agent)
+
+        async def once() -> None:
+            async with lock:
+                (hold,) = record.holds
+                assert hold.owner is agent.world.tasks.current()
+
+        for _ in range(3):
+            await asyncio.create_task(once())
+        assert record.key in agent.world.resources.calm
+
+    asyncio.run(main())
+
+
+def test_wait_ends_the_calm_and_finds_the_deadlock(install: Install) -> None:
+    agent = install()
+
+    async def main() -> None:
+        first, second = asyncio.Lock(), asyncio.Lock()
+        await take_often(first)
+        await take_often(second)
+        assert len(agent.world.resources.calm) == 2
+
+        async def both(one: asyncio.Lock, other: asyncio.Lock) -> None:
+            async with one:
+                await asyncio.sleep(0)
+                async with other:
+                    raise AssertionError("unreachable")
+
+        tasks = [
+            asyncio.create_task(both(first, second), name="ab"),
+            asyncio.create_task(both(second, first), name="ba"),
+        ]
+        await asyncio.sleep(0.01)
+        assert agent.world.resources.calm == {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+    assert kinds(agent) == ["lock_deadlock"]
+    message = agent.findings.all()[0].message
+    assert '"ab"' in message
+    assert '"ba"' in message
+
+
+def test_calm_lock_forgotten_by_a_task_is_found(install: Install) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = asyncio.Lock()
+        await take_often(lock)
+
+        async def forgetful() -> None:
+            await lock.acquire()
+
+        await asyncio.create_task(forgetful(), name="forgetful")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(lock.acquire(), 0.5)
+
+    asyncio.run(main())
+    assert "lock_held_at_task_end" in kinds(agent)
+
+
+def test_permit_of_a_calm_semaphore_given_back_by_another_task(install: Install) -> None:
+    agent = install()
+
+    async def main() -> None:
+        semaphore = asyncio.Semaphore(2)
+        await take_often(semaphore)
+        (record,) = records(agent)
+
+        async def take() -> None:
+            await semaphore.acquire()
+
+        async def give() -> None:
+            semaphore.release()
+
+        await asyncio.create_task(take())
+        assert len(record.holds) == 1
+        await asyncio.create_task(give())
+        assert record.holds == []
+        assert record.foreign_releases == 1
+
+    asyncio.run(main())
+
+
+def test_calm_lock_keeps_no_task_alive(install: Install) -> None:
+    install()
+
+    async def main() -> weakref.ref[Any]:
+        lock = asyncio.Lock()
+        await take_often(lock)
+        task = asyncio.create_task(take_often(lock, 3))
+        await task
+        gone = weakref.ref(task)
+        del task
+        await asyncio.sleep(0)
+        gc.collect()
+        assert gone() is None
+        return gone
+
+    asyncio.run(main())
