@@ -81,7 +81,7 @@ class HandTrackers:
 
     def session_opened(self, name: str) -> int:
         """Record that a session with an SDK is open; return its number."""
-        return self._world.sessions.opened(name)
+        return self._world.sessions.opened(name, _users_frame())
 
     def session_closed(self, number: int) -> None:
         """Record that it is closed."""

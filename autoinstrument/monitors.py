@@ -311,7 +311,7 @@ class ResourceMonitor:
 
     def session_opened(self, name: str) -> int:
         """Record an SDK session; return its number."""
-        return self._world.sessions.opened(name)
+        return self._world.sessions.opened(name, sys._getframe(1))
 
     def session_closed(self, number: int) -> float:
         """Record that a session is closed; return how many seconds it was open.

@@ -353,6 +353,18 @@ class Hold:
         return self.owner.serial
 
 
+class ContendedHold:
+    """A hold of a lock for which others waited; made at its end, and only for exporters."""
+
+    __slots__ = ("ended_ns", "hold", "waiters")
+
+    def __init__(self, hold: Hold, ended_ns: int, waiters: int) -> None:
+        """Keep how many tasks waited at the end; `ended_ns` is 0 while the hold lasts."""
+        self.hold = hold
+        self.ended_ns = ended_ns
+        self.waiters = waiters
+
+
 class LockRecord(weakref.ref[Any]):
     """One lock, semaphore, condition, queue or event that was used.
 
@@ -530,6 +542,35 @@ class HopRecord(weakref.ref[Any]):
     stack: RawStack
     started_ns: int
     ended_ns: int  # an upper bound: the death of the future, which its owner awaits
+
+
+class SessionRecord:
+    """One session with an SDK or a server."""
+
+    __slots__ = (
+        "closed_ns",
+        "end_is_exact",
+        "flat_stack",
+        "kind",
+        "name",
+        "opened_ns",
+        "owner",
+        "serial",
+    )
+
+    serial: int
+    kind: str  # the package that it belongs to; `sdk` when the program named it by hand
+    name: str  # the class or function, such as `mcp.ClientSession`, or the program's name for it
+    owner: TaskRecord | None  # the task that opened it
+    opened_ns: int
+    flat_stack: FlatStack  # where it was opened
+    closed_ns: int  # 0 while it is open
+    end_is_exact: bool  # False when only the death of the session object was seen
+
+    @property
+    def stack(self) -> RawStack:
+        """Where it was opened, innermost frame first."""
+        return pairs(self.flat_stack)
 
 
 class LoopRecord(weakref.ref[Any]):

@@ -36,7 +36,7 @@ class World:
         self.generators = GeneratorTracker(moments, self.tasks, depth)
         self.loops = LoopTracker(moments)
         self.hops = HopTracker(self.tasks, depth)
-        self.sessions = SessionTracker()
+        self.sessions = SessionTracker(self.tasks, depth)
         self.tasks.hidden = self.loops.hidden
         self.inner_of_shield: Callable[[Any], Any] = _nothing
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 
 from autoinstrument.records import (
+    ContendedHold,
     Finding,
     GeneratorRecord,
     RawStack,
     ScopeRecord,
+    SessionRecord,
     TaskRecord,
     WaitRecord,
 )
@@ -34,6 +36,8 @@ class Batch:
     tasks: list[TaskRecord] = field(default_factory=list)
     scopes: list[ScopeRecord] = field(default_factory=list)
     waits: list[WaitRecord] = field(default_factory=list)
+    holds: list[ContendedHold] = field(default_factory=list)
+    sessions: list[SessionRecord] = field(default_factory=list)
     generators: list[GeneratorRecord] = field(default_factory=list)
     blocked: list[BlockedPeriod] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -47,8 +51,8 @@ class Batch:
 
     def is_empty(self) -> bool:
         """Whether it holds no work at all."""
-        work = (self.tasks, self.scopes, self.waits, self.generators, self.blocked, self.findings)
-        return not any(work)
+        work = (self.tasks, self.scopes, self.waits, self.holds, self.sessions, self.generators)
+        return not any(work) and not self.blocked and not self.findings
 
 
 @dataclass(frozen=True, slots=True)

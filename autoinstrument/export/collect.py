@@ -26,6 +26,7 @@ class Collector:
         keep = world.tasks.finished.maxlen or 0
         self._world = world
         self._first = 0  # the last task that belongs to the process that was forked
+        self._first_session = 0
         self._before: dict[str, int] = {}  # what that process counted
         self._tasks: deque[TaskRecord] = deque(maxlen=keep)
         self._findings: deque[Finding] = deque(maxlen=_MOST_FINDINGS)
@@ -33,6 +34,8 @@ class Collector:
         world.tasks.outbox = self._tasks
         world.scopes.outbox = deque(maxlen=keep)
         world.resources.outbox = deque(maxlen=keep // 4)
+        world.resources.held = deque(maxlen=keep // 4)
+        world.sessions.outbox = deque(maxlen=keep // 4)
         world.generators.outbox = deque(maxlen=keep // 4)
         world.findings.added.append(self._findings.append)
         world.moments.on("blocked", self._block_ended)
@@ -50,13 +53,22 @@ class Collector:
         ended = self._ended()  # before anything is taken out, as more ends meanwhile
         tasks = _emptied(self._tasks)
         scopes, generators = _emptied(world.scopes.outbox), _emptied(world.generators.outbox)
-        for kind, taken in (("tasks", tasks), ("scopes", scopes), ("generators", generators)):
-            self._taken[kind] = self._taken.get(kind, 0) + len(taken)
+        holds, sessions = _emptied(world.resources.held), _emptied(world.sessions.outbox)
+        for kind, count in (
+            ("tasks", len(tasks)),
+            ("scopes", len(scopes)),
+            ("holds", len(holds)),
+            ("sessions", len(sessions)),
+            ("generators", len(generators)),
+        ):
+            self._taken[kind] = self._taken.get(kind, 0) + count
         self.dropped = sum(max(0, ended[kind] - self._taken[kind]) for kind in ended)
         return Batch(
             tasks=[task for task in tasks if task.serial > self._first],
             scopes=scopes,
             waits=_emptied(world.resources.outbox),
+            holds=holds,
+            sessions=[session for session in sessions if session.serial > self._first_session],
             generators=generators,
             blocked=_emptied(self._blocked),
             findings=_emptied(self._findings),
@@ -69,6 +81,8 @@ class Collector:
         return {
             "tasks": world.tasks.ended,
             "scopes": world.scopes.left,
+            "holds": world.resources.contended,
+            "sessions": world.sessions.closed_count,
             "generators": world.generators.ended,
         }
 
@@ -99,6 +113,12 @@ class Collector:
             tasks=self._pending(),
             scopes=[s for s in world.scopes.open if s.owner_serial > first],
             waits=[w for w in list(world.resources.waiting.values()) if w.task.serial > first],
+            holds=[h for h in world.resources.contended_holds() if h.hold.owner_serial > first],
+            sessions=[
+                session
+                for session in list(world.sessions.open.values())
+                if session.serial > self._first_session
+            ],
             generators=[g for g in list(world.generators.live.values()) if g.owner_serial > first],
         )
 
@@ -110,6 +130,7 @@ class Collector:
         """In a forked child: what began before the fork is the parent's to export."""
         world = self._world
         self._first = world.tasks.created
+        self._first_session = world.sessions.count
         self._before = {}
         self._before = self._counters()
         self._taken = self._ended()
@@ -119,6 +140,8 @@ class Collector:
             self._blocked,
             world.scopes.outbox,
             world.resources.outbox,
+            world.resources.held,
+            world.sessions.outbox,
             world.generators.outbox,
         ):
             if outbox is not None:

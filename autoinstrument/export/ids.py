@@ -13,6 +13,7 @@ SCOPE: Final = 1
 WAIT: Final = 2
 GENERATOR: Final = 3
 OTHER: Final = 4
+SESSION: Final = 5
 
 _MASK: Final = (1 << 64) - 1
 

@@ -133,6 +133,8 @@ def for_metrics(batch: Batch) -> Batch:
         tasks=_spread(batch.tasks),
         waits=_spread([wait for wait in batch.waits if wait.op == "acquire"]),
         scopes=[],
+        holds=[],
+        sessions=[],
         generators=[],
         live=[],
     )

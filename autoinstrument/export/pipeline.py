@@ -146,6 +146,7 @@ class Pipeline:
             if (wait.op == "acquire" and took_ns >= SHORT_WAIT_NS) or open_too:
                 place = self._owner(wait.task, known)
                 yield place.trace, partial(maker.wait, wait, self._wait_serial, place, now_ns)
+        yield from self._holds_and_sessions(batch, known, now_ns, open_too=open_too)
         for generator in batch.generators:
             if generator.finalized_by or open_too:
                 place = self._owner(generator.owner, known)
@@ -155,6 +156,17 @@ class Pipeline:
             place = self._owner(known.get(period.task_serial), known)
             place.trace.important = True
             yield place.trace, partial(maker.blocked, period, place, now_ns)
+
+    def _holds_and_sessions(
+        self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int, *, open_too: bool
+    ) -> Iterator[tuple[Trace, Make]]:
+        for held in batch.holds:
+            if open_too or held.ended_ns - held.hold.at_ns >= SHORT_WAIT_NS:
+                place = self._owner(held.hold.owner, known)
+                yield place.trace, partial(self._maker.hold, held, place, now_ns)
+        for session in batch.sessions:
+            place = self._owner(session.owner, known)
+            yield place.trace, partial(self._maker.session, session, place, now_ns)
 
     def _scopes(
         self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int

@@ -4,22 +4,24 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from autoinstrument.export.batch import BlockedPeriod
-from autoinstrument.export.ids import GENERATOR, SCOPE, WAIT, WallClock
+from autoinstrument.export.ids import GENERATOR, SCOPE, SESSION, WAIT, WallClock
 from autoinstrument.export.statics import Attribute, Static, Statics, place_attributes
 from autoinstrument.export.traces import MOST_SPANS, Link, Placement, Trace, Traces
 from autoinstrument.records import (
     FAILED,
     CancelOrigin,
+    ContendedHold,
     Finding,
     GeneratorRecord,
     ScopeRecord,
+    SessionRecord,
     TaskRecord,
     WaitRecord,
 )
 from autoinstrument.stacks import parked
 
 SHORT_WAIT_NS: Final = 1_000_000
-"""Waits for a lock shorter than this are in the histogram only."""
+"""Waits for a lock shorter than this are in the histogram only, and holds are not shown."""
 
 SHORT_SCOPE_NS: Final = 1_000_000
 """Scopes of libraries that were left within this time, and did nothing, are only counted."""
@@ -228,6 +230,53 @@ class SpanMaker:
             self.statics.of_place(name, "wait", record.stack),
             record.started_ns,
             record.ended_ns or now_ns,
+            attributes,
+        )
+
+    def hold(self, record: ContendedHold, owner: Placement, now_ns: int = 0) -> Span:
+        """Return the span of a lock that a task had while others waited for it."""
+        hold = record.hold
+        attributes: list[Attribute] = [
+            ("asyncscope.lock.id", hold.lock.serial),
+            ("asyncscope.lock.kind", hold.lock.kind),
+            ("asyncscope.lock.waiters", record.waiters),
+            ("asyncscope.task.id", hold.owner_serial),
+        ]
+        if not record.ended_ns:
+            attributes.append(UNFINISHED)
+        trace, under = self._room(owner)
+        return self._below(
+            trace,
+            under and owner.span_id,
+            owner,
+            self.traces.ids.another(),
+            self.statics.of_place("lock hold", "hold", hold.stack),
+            hold.at_ns,
+            record.ended_ns or now_ns,
+            attributes,
+        )
+
+    def session(self, record: SessionRecord, owner: Placement, now_ns: int = 0) -> Span:
+        """Return the span of a session, below the task that opened it."""
+        attributes: list[Attribute] = [
+            ("asyncscope.session.id", record.serial),
+            ("asyncscope.session.name", record.name),
+        ]
+        if record.owner is not None:
+            attributes.append(("asyncscope.task.id", record.owner.serial))
+        if not record.closed_ns:
+            attributes.append(UNFINISHED)
+        elif not record.end_is_exact:
+            attributes.append(_UPPER_BOUND)
+        trace, under = self._room(owner)
+        return self._below(
+            trace,
+            under and owner.span_id,
+            owner,
+            self.traces.ids.of(SESSION, record.serial),
+            self.statics.of_place(f"{record.kind} session", "session", record.stack),
+            record.opened_ns,
+            record.closed_ns or now_ns,
             attributes,
         )
 

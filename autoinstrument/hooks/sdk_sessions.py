@@ -1,4 +1,4 @@
-"""Sessions of `mcp` and `claude_agent_sdk`: how many are open, and for how long.
+"""Sessions of `mcp` and `claude_agent_sdk`: who opens them where, and for how long.
 
 Verified with mcp 1.30 and claude-agent-sdk 0.1.48 and 0.2.189.
 """
@@ -31,9 +31,12 @@ class SessionPort(Port):
         try:
             key, kind = id(session), type(session)
             if key not in self._open:
-                name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
-                gone = weakref.ref(session, lambda _: self._close(key))
-                self._open[key] = (self._sessions.opened(name), gone)
+                package = kind.__module__.partition(".")[0]
+                gone = weakref.ref(session, lambda _: self._close(key, exact=False))
+                number = self._sessions.opened(
+                    f"{package}.{kind.__qualname__}", sys._getframe(1), package
+                )
+                self._open[key] = (number, gone)
         except Exception as exc:
             self.failed("opened", exc)
 
@@ -47,7 +50,9 @@ class SessionPort(Port):
     def begun(self, name: str) -> None:
         """The frame above, of a generator, stands for a session while it lasts."""
         try:
-            self._open[id(sys._getframe(1))] = (self._sessions.opened(name), None)
+            frame = sys._getframe(1)
+            package = name.partition(".")[0]
+            self._open[id(frame)] = (self._sessions.opened(name, frame, package), None)
         except Exception as exc:
             self.failed("begun", exc)
 
@@ -58,10 +63,10 @@ class SessionPort(Port):
         except Exception as exc:
             self.failed("over", exc)
 
-    def _close(self, key: int) -> None:
+    def _close(self, key: int, *, exact: bool = True) -> None:
         number, _ = self._open.pop(key, (0, None))
         if number in self._sessions.open:
-            self._sessions.closed(number)
+            self._sessions.closed(number, exact=exact)
 
 
 def install(patches: Patches, sessions: SessionTracker, failed: Any) -> None:

@@ -8,6 +8,9 @@ waits for a calm lock, what is known of its holder becomes a `Hold`, and the nex
 are recorded in full again. So no deadlock, re-entry or forgotten lock escapes, and what is
 never contended costs next to nothing. What a calm lock may hide is a release by another task
 while nobody waits.
+
+A hold is contended if somebody waits when it ends. Exporters are given those, unless they began
+while the lock was calm: then nobody knows since when.
 """
 
 from collections import deque
@@ -16,7 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 from autoinstrument.places import capture, capture_flat
-from autoinstrument.records import Hold, LockRecord, TaskRecord, WaitRecord
+from autoinstrument.records import ContendedHold, Hold, LockRecord, TaskRecord, WaitRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker
 
@@ -35,6 +38,8 @@ class ResourceTracker:
         self.lively: dict[int, LockRecord] = {}  # those that have been taken and are not
         self.waiting: dict[int, WaitRecord] = {}
         self.outbox: deque[WaitRecord] | None = None  # ended waits for the exporters
+        self.held: deque[ContendedHold] | None = None  # ended contended holds, for them too
+        self.contended = 0  # how many went there
         self.waits = 0
         self.created = 0
         self.stack_depth = stack_depth
@@ -125,6 +130,9 @@ class ResourceTracker:
             holds.remove(hold)
         if record.waiting:
             record.handovers += 1
+            if self.held is not None and hold is not None and hold.at_ns:
+                self.contended += 1
+                self.held.append(ContendedHold(hold, monotonic_ns(), record.waiting))
         elif hold is not None and not record.news and not holds and record.kind in _CAN_BE_CALM:
             del self.lively[key]
             record.owner = hold.owner if record.kind == "asyncio.Lock" else None
@@ -201,6 +209,16 @@ class ResourceTracker:
     def waiters_of(self, record: LockRecord) -> list[WaitRecord]:
         """Return the waits for one lock, oldest first."""
         return [wait for wait in list(self.waiting.values()) if wait.lock is record]
+
+    def contended_holds(self) -> list[ContendedHold]:
+        """Return the holds that others wait for now, as far as it is known when they began."""
+        return [
+            ContendedHold(hold, 0, record.waiting)
+            for record in list(self.lively.values())
+            if record.waiting
+            for hold in list(record.known_holds)
+            if hold.at_ns
+        ]
 
     def consumed(self, queue: Any) -> None:
         """Remember that the running task took an item out of a queue."""

@@ -10,13 +10,16 @@ from autoinstrument.records import (
     FAILED,
     RETURNED,
     CancelOrigin,
+    ContendedHold,
     Finding,
     FlatStack,
     GeneratorRecord,
+    Hold,
     LockRecord,
     Place,
     RawStack,
     ScopeRecord,
+    SessionRecord,
     TaskRecord,
     WaitRecord,
 )
@@ -105,6 +108,18 @@ class Play:
         return record
 
     def wait(self, owner: str, started: int, ended: int = 0, op: str = "acquire") -> WaitRecord:
+        record = WaitRecord()
+        record.task = self.tasks[owner]
+        record.lock = self._lock()
+        record.op = op
+        record.started_ns = started * MS
+        record.flat_stack = flat(owner, 50)
+        record.passed = 0
+        record.ended_ns = ended * MS
+        record.how = "resolved" if ended else ""
+        return record
+
+    def _lock(self) -> LockRecord:
         self._locks += 1
         lock = LockRecord(Thing())
         lock.serial = self._locks
@@ -112,15 +127,22 @@ class Play:
         lock.known_holds = []
         lock.takers = []
         lock.owner = None
-        record = WaitRecord()
-        record.task = self.tasks[owner]
-        record.lock = lock
-        record.op = op
-        record.started_ns = started * MS
-        record.flat_stack = flat(owner, 50)
-        record.passed = 0
-        record.ended_ns = ended * MS
-        record.how = "resolved" if ended else ""
+        return lock
+
+    def hold(self, owner: str, started: int, ended: int = 0, waiters: int = 1) -> ContendedHold:
+        hold = Hold(self._lock(), self.tasks[owner], started * MS, flat(owner, 80))
+        return ContendedHold(hold, ended * MS, waiters)
+
+    def session(self, kind: str, owner: str, opened: int, closed: int = 0) -> SessionRecord:
+        record = SessionRecord()
+        record.serial = 1
+        record.kind = kind
+        record.name = f"{kind}.Client"
+        record.owner = self.tasks[owner] if owner else None
+        record.opened_ns = opened * MS
+        record.flat_stack = flat(owner or "main", 90)
+        record.closed_ns = closed * MS
+        record.end_is_exact = True
         return record
 
     def generator(self, name: str, owner: str, started: int, finalized: str) -> GeneratorRecord:

@@ -32,6 +32,42 @@ def test_storm_between_two_batches_is_bounded_and_counted() -> None:
     assert (len(collector.batch().tasks), collector.dropped) == (10, 500)
 
 
+def test_holds_and_sessions_between_two_batches_are_bounded_and_counted() -> None:
+    world = Agent(Settings(memory_mb=1), []).world
+    collector = Collector(world)
+    lock = asyncio.Lock()
+
+    async def waiter() -> None:
+        world.resources.wait_started(lock, "acquire", None)
+        await asyncio.sleep(10)
+
+    async def main() -> None:
+        waiting = asyncio.ensure_future(waiter())
+        await asyncio.sleep(0)
+        for _ in range(260):
+            world.resources.acquired_by(lock, None)
+            world.resources.released_by(lock, None)
+            world.sessions.closed(world.sessions.opened("by hand"))
+        waiting.cancel()
+
+    asyncio.run(main())
+    batch = collector.batch()
+    assert (len(batch.holds), len(batch.sessions), collector.dropped) == (250, 250, 20)
+
+
+def test_forked_child_exports_no_session_of_its_parent() -> None:
+    world = Agent(Settings(), []).world
+    collector = Collector(world)
+    world.sessions.closed(world.sessions.opened("closed before"))
+    inherited = world.sessions.opened("open before")
+    collector.after_fork()
+    own = world.sessions.opened("its own")
+    assert [session.name for session in collector.unfinished().sessions] == ["its own"]
+    world.sessions.closed(inherited)
+    world.sessions.closed(own)
+    assert [session.name for session in collector.batch().sessions] == ["its own"]
+
+
 def test_shares_of_the_memory_grow_with_it() -> None:
     small, large = ExportSettings(memory_mb=16), ExportSettings(memory_mb=64)
     assert small.most_queued_bytes == 2_000_000

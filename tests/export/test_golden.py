@@ -243,6 +243,45 @@ def test_waits_generators_and_blocked_periods(tmp_path: Path, play: Play) -> Non
     assert rows["asyncscope.generator.finalized_by"] == "collector"
 
 
+def test_contended_hold_is_shown_from_a_millisecond_on(tmp_path: Path, play: Play) -> None:
+    batch = play.batch(holds=[play.hold("main", 10, 30, 2), play.hold("main", 40, 40)])
+    span = named(export(tmp_path, batch), "lock hold")
+    assert attributes_of(span.attributes) == {
+        "asyncscope.kind": "hold",
+        "asyncscope.lock.id": 1,
+        "asyncscope.lock.kind": "asyncio.Lock",
+        "asyncscope.lock.waiters": 2,
+        "asyncscope.task.id": 1,
+        "code.function.name": "main",
+        "code.file.path": "/srv/app.py",
+        "code.line.number": 80,
+    }
+    assert span.end_time_unix_nano - span.start_time_unix_nano == 20 * MS
+
+
+def test_session_hangs_below_the_task_that_opened_it(tmp_path: Path, play: Play) -> None:
+    play.task("client", 5, 50, by="main")
+    dropped = play.session("claude_agent_sdk", "main", 60, 70)
+    dropped.end_is_exact = False
+    sessions = [play.session("mcp", "client", 10, 40), dropped, play.session("sdk", "", 1, 2)]
+    spans = export(tmp_path, play.batch(sessions=sessions))
+    below: Any = [("claude_agent_sdk session", []), ("client", [("mcp session", [])])]
+    assert tree(spans) == [("main", below), ("sdk session", [])]
+    span = named(spans, "mcp session")
+    assert attributes_of(span.attributes) == {
+        "asyncscope.kind": "session",
+        "asyncscope.session.id": 1,
+        "asyncscope.session.name": "mcp.Client",
+        "asyncscope.task.id": 2,
+        "code.function.name": "client",
+        "code.file.path": "/srv/app.py",
+        "code.line.number": 90,
+    }
+    assert span.end_time_unix_nano - span.start_time_unix_nano == 30 * MS
+    found = attributes_of(named(spans, "claude_agent_sdk session").attributes)
+    assert found["asyncscope.end.upper_bound"] is True
+
+
 def test_open_work_is_exported_as_unfinished(tmp_path: Path) -> None:
     play = Play()
     play.task("main", 0)
@@ -251,11 +290,14 @@ def test_open_work_is_exported_as_unfinished(tmp_path: Path) -> None:
         tasks=[play.tasks["main"]],
         scopes=[play.scope("asyncio.timeout", "main", 5)],
         waits=[play.wait("main", 6, op="get")],
+        holds=[play.hold("main", 7)],
+        sessions=[play.session("mcp", "main", 8)],
     )
     spans = export(tmp_path, play.batch(), unfinished=open_work)
-    assert tree(spans) == [("main", [("a", []), ("asyncio.timeout", []), ("get wait", [])])]
+    below = ["a", "asyncio.timeout", "get wait", "lock hold", "mcp session"]
+    assert tree(spans) == [("main", [(name, []) for name in below])]
     marked = {s.name for s in spans if attributes_of(s.attributes).get("asyncscope.unfinished")}
-    assert marked == {"main", "asyncio.timeout", "get wait"}
+    assert marked == {"main", *below} - {"a"}
     assert attributes_of(named(spans, "main").attributes)["asyncscope.task.outcome"] == "running"
     assert all(span.end_time_unix_nano >= span.start_time_unix_nano for span in spans)
 

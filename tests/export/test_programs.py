@@ -148,16 +148,51 @@ def test_contended_lock_and_hung_task(tmp_path: Path) -> None:
         asyncio.run(main())
         """,
     )
-    names = sorted(span.name for span in received.spans)
-    assert names == ["hung", "lock wait", "lock wait", "main", "user", "user"]
     (main,) = received.tree()
-    assert main == (
-        "main",
-        [("hung", [("lock wait", [])]), ("user", []), ("user", [("lock wait", [])])],
-    )
+    hold: Any = ("lock hold", [])
+    wait: Any = ("lock wait", [])
+    assert main == ("main", [("hung", [hold, wait]), ("user", [hold]), ("user", [wait])])
+    holds = [attributes_of(span.attributes) for span in received.spans if span.name == "lock hold"]
+    assert [found["asyncscope.lock.waiters"] for found in holds] == [1, 1]
+    assert sorted(found.get("asyncscope.unfinished", False) for found in holds) == [False, True]
+    assert {found["code.file.path"] for found in holds} == {str(tmp_path / "program.py")}
     found = attributes(received, "hung")
     assert found["asyncscope.unfinished"] is True
     assert found["asyncscope.task.parked_at"].startswith(str(tmp_path / "program.py") + ":")
+
+
+def test_sessions_of_an_sdk_hang_below_the_tasks_that_opened_them(tmp_path: Path) -> None:
+    pytest.importorskip("mcp")
+    received = run(
+        tmp_path,
+        """
+        from mcp.server.lowlevel import Server
+        from mcp.shared.memory import create_connected_server_and_client_session as connected
+
+        async def client():
+            async with connected(Server("x")) as session:
+                await asyncio.sleep(0.01)
+
+        async def main():
+            await asyncio.create_task(client())
+
+        asyncio.run(main())
+        """,
+    )
+    spans = {(span.trace_id, span.span_id): span for span in received.spans}
+    sessions = {
+        attributes_of(span.attributes)["asyncscope.session.name"]: span
+        for span in received.spans
+        if span.name == "mcp session"
+    }
+    assert sorted(sessions) == ["mcp.ClientSession", "mcp.ServerSession"]
+    own, server = sessions["mcp.ClientSession"], sessions["mcp.ServerSession"]
+    assert spans[own.trace_id, own.parent_span_id].name == "client"
+    assert spans[server.trace_id, server.parent_span_id].name == "Server.run"
+    found = attributes_of(own.attributes)
+    assert "asyncscope.unfinished" not in found
+    assert found["code.file.path"] == str(tmp_path / "program.py")
+    assert own.end_time_unix_nano - own.start_time_unix_nano >= 10_000_000
 
 
 HUNG = """

@@ -134,7 +134,7 @@ asyncio.run(main())
 """
 
 
-OF_ANYIO = {"anyio.CancelScope", "lock wait", "connect_tcp.<locals>.try_connect"}
+OF_ANYIO = {"anyio.CancelScope", "lock hold", "lock wait", "connect_tcp.<locals>.try_connect"}
 """As many as the connection pool and the load on the machine happen to need."""
 
 REQUEST_TREE = """\

@@ -17,7 +17,7 @@ sessions = install().world.sessions
 
 async def main():
     async with connected(Server("x")) as session:
-        during = sorted(name for name, _ in sessions.open.values())
+        during = sorted(session.name for session in sessions.open.values())
     print(json.dumps([during, sessions.statistics()]))
 
 asyncio.run(main())
@@ -33,7 +33,7 @@ during = []
 
 class Unreachable(claude_agent_sdk.Transport):
     async def connect(self):
-        during.extend(name for name, _ in sessions.open.values())
+        during.extend(session.name for session in sessions.open.values())
         raise OSError("no command line")
 
     async def close(self): ...

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from autoinstrument.trackers import generators, loops, resources, scopes, tasks
+from autoinstrument.trackers import generators, loops, resources, scopes, sessions, tasks
 from autoinstrument.trackers.moments import MOMENTS, Moments
 
 
@@ -54,6 +54,7 @@ class Stage:
         self.scopes = scopes.ScopeTracker(self.moments, self.tasks, 4)
         self.resources = resources.ResourceTracker(self.moments, self.tasks, 4)
         self.generators = generators.GeneratorTracker(self.moments, self.tasks, 4)
+        self.sessions = sessions.SessionTracker(self.tasks, 4)
         self.loops = loops.LoopTracker(self.moments)
 
     def _listener(self, moment: str) -> Any:
@@ -83,6 +84,6 @@ class Stage:
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
     monkeypatch.setattr(tasks, "running_task", made.current_task)
-    for module in (tasks, scopes, resources, generators, loops):
+    for module in (tasks, scopes, resources, generators, sessions, loops):
         monkeypatch.setattr(module, "monotonic_ns", made.clock)
     return made

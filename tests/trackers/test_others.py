@@ -1,7 +1,9 @@
 """Scripts of facts about generators, loops and moments."""
 
 import gc
+import sys
 import threading
+from collections import deque
 from typing import Any
 
 import pytest
@@ -81,6 +83,29 @@ def test_generators_of_the_past_are_bounded(stage: Stage) -> None:
         del generator
     assert len(stage.generators.finished) <= 256
     assert stage.generators.statistics()["ended"] == 600
+
+
+def test_session_is_known_with_its_task_and_place_from_opening_to_close(stage: Stage) -> None:
+    stage.begin("owner")
+    number = stage.sessions.opened("mcp.ClientSession", sys._getframe(), "mcp")
+    record = stage.sessions.open[number]
+    assert record.owner is not None
+    assert (record.owner.name, record.kind, record.closed_ns) == ("owner", "mcp", 0)
+    assert record.stack[0][0].co_qualname == (
+        "test_session_is_known_with_its_task_and_place_from_opening_to_close"
+    )
+    stage.now_ns = 5_000
+    assert stage.sessions.closed(number) == 4_000
+    assert stage.sessions.statistics() == {"opened": 1, "open": 0}
+
+
+def test_closed_sessions_are_handed_to_exporters(stage: Stage) -> None:
+    stage.sessions.closed(stage.sessions.opened("unasked for"))
+    stage.sessions.outbox = deque()
+    stage.sessions.closed(stage.sessions.opened("by hand"))
+    stage.sessions.closed(stage.sessions.opened("dropped"), exact=False)
+    found = [(s.name, s.kind, s.owner, s.end_is_exact) for s in stage.sessions.outbox]
+    assert found == [("by hand", "sdk", None, True), ("dropped", "sdk", None, False)]
 
 
 def test_loop_is_known_from_its_first_run_to_its_close(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from collections import deque
 
 from tests.trackers.conftest import Stage, Thing
 
@@ -105,6 +106,58 @@ def test_handovers_are_counted_for_those_who_wait(stage: Stage) -> None:
     wait = stage.tasks.live[id(waiter)].wait
     assert wait is not None
     assert (wait.after, record.handovers, record.max_waiters) == (3, 3, 1)
+
+
+def test_hold_that_others_wait_for_is_handed_to_exporters(stage: Stage) -> None:
+    stage.resources.held = deque()
+    lock, other = Thing(), Thing()
+    owner = stage.begin("owner")
+    stage.resources.acquired_by(other, None)
+    stage.resources.acquired_by(lock, sys._getframe())
+    for name in ("one", "two"):
+        stage.begin(name)
+        stage.resources.wait_started(lock, "acquire", None)
+    (lasting,) = stage.resources.contended_holds()
+    assert (lasting.ended_ns, lasting.waiters, lasting.hold.owner_name) == (0, 2, "owner")
+    stage.running, stage.now_ns = owner, 9_000
+    stage.resources.released_by(other, None)
+    assert list(stage.resources.held) == []
+    stage.resources.released_by(lock, None)
+    (held,) = stage.resources.held
+    assert (held.hold.at_ns, held.ended_ns, held.waiters) == (1_000, 9_000, 2)
+    assert held.hold is lasting.hold
+    assert stage.resources.contended == 1
+    assert stage.resources.contended_holds() == []
+
+
+def test_hold_that_others_wait_for_is_kept_for_nobody_without_exporters(stage: Stage) -> None:
+    lock = Thing()
+    owner = stage.begin("owner")
+    stage.resources.acquired_by(lock, None)
+    stage.begin("waiter")
+    stage.resources.wait_started(lock, "acquire", None)
+    stage.running = owner
+    stage.resources.released_by(lock, None)
+    assert (stage.resources.held, stage.resources.contended) == (None, 0)
+
+
+def test_hold_that_began_while_the_lock_was_calm_has_no_time_to_export(stage: Stage) -> None:
+    stage.resources.held = deque()
+    lock = Thing()
+    owner = stage.begin("owner")
+    for _ in range(64):
+        stage.resources.acquired_by(lock, None, "asyncio.Lock")
+        stage.resources.released_by(lock, None)
+    assert id(lock) in stage.resources.calm
+    vars(lock)["_locked"] = True
+    stage.resources.calm[id(lock)].owner = stage.tasks.live[id(owner)]
+    stage.begin("waiter")
+    stage.resources.wait_started(lock, "acquire", None)
+    assert stage.resources.locks[id(lock)].holds[0].owner_name == "owner"
+    assert stage.resources.contended_holds() == []
+    stage.running = owner
+    stage.resources.released_by(lock, None)
+    assert list(stage.resources.held) == []
 
 
 def test_holds_end_when_the_lock_dies(stage: Stage) -> None:
