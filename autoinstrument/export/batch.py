@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from autoinstrument.export.threads import Threads
 from autoinstrument.records import (
     ContendedHold,
     Finding,
@@ -44,6 +45,8 @@ class Batch:
     counters: dict[str, int] = field(default_factory=dict)
     live: list[TaskRecord] = field(default_factory=list)
     """Tasks that still run, oldest first; never exported from here, but needed as parents."""
+    threads: Threads = field(default_factory=dict)
+    """The threads in which loops run or ran, for `thread_of`."""
     delays_ns: list[int] = field(default_factory=list)
     """How late each heartbeat of a loop came since the last batch."""
     utilization: dict[int, float] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from time import monotonic_ns
 from typing import Any, Final, TypeVar
 
 from autoinstrument.export.batch import Batch, BlockedPeriod
+from autoinstrument.export.threads import LoopThreads
 from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
 from autoinstrument.trackers.tasks import outcome_of
 from autoinstrument.world import World
@@ -37,6 +38,7 @@ class Collector:
         world.resources.held = deque(maxlen=keep // 4)
         world.sessions.outbox = deque(maxlen=keep // 4)
         world.generators.outbox = deque(maxlen=keep // 4)
+        self._threads = LoopThreads(world.moments)
         world.findings.added.append(self._findings.append)
         world.moments.on("blocked", self._block_ended)
 
@@ -74,6 +76,7 @@ class Collector:
             findings=_emptied(self._findings),
             counters=self._counters(),
             live=self._pending(),
+            threads=self._threads.known,
         )
 
     def _ended(self) -> dict[str, int]:

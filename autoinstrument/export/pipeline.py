@@ -57,6 +57,7 @@ class Pipeline:
     ) -> tuple[list[Span], list[LogRecord]]:
         """Return what to export; `unfinished` is given once, at exit."""
         now_ns = time.monotonic_ns()
+        self._maker.threads = batch.threads
         self._budget.refill(now_ns)
         open_tasks = unfinished.tasks if unfinished is not None else []
         batch.tasks = self._look_at(batch.tasks, batch.live)

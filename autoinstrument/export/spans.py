@@ -6,6 +6,7 @@ from typing import Final
 from autoinstrument.export.batch import BlockedPeriod
 from autoinstrument.export.ids import GENERATOR, SCOPE, SESSION, WAIT, WallClock
 from autoinstrument.export.statics import Attribute, Static, Statics, place_attributes
+from autoinstrument.export.threads import Threads, thread_of
 from autoinstrument.export.traces import MOST_SPANS, Link, Placement, Trace, Traces
 from autoinstrument.records import (
     FAILED,
@@ -92,6 +93,7 @@ class SpanMaker:
         self.traces = traces
         self.clock = clock
         self.statics = Statics()
+        self.threads: Threads = {}
 
     # -- tasks -----------------------------------------------------------------------------
 
@@ -109,7 +111,7 @@ class SpanMaker:
             placement.trace,
             placement.span_id,
             placement.parent_id,
-            self.statics.of_task(record),
+            self.statics.of_task(record, thread_of(record, self.threads)),
             self.clock.at(record.created_ns),
             self.clock.at(end_ns),
             self._task_attributes(record),

@@ -71,17 +71,23 @@ class Statics:
             attributes += code_attributes(code, code.co_firstlineno, name)
         return _keep(self._tasks, (id(code), name), code, Static(name, attributes))
 
-    def of_task(self, record: TaskRecord) -> Static:
-        """Return the part of a task's span: what it runs, where it was created, how it ended."""
+    def of_task(self, record: TaskRecord, thread_id: int = 0) -> Static:
+        """Return the part of a task's span: what it runs, where it was created, how it ended.
+
+        The thread is part of it, as few have a loop; 0 when it is not known.
+        """
         stack = record.stack
         code = record.code
         first = stack[0] if stack else (None, 0)
-        key = (id(code), record.qualname, record.outcome, id(first[0]), first[1], len(stack))
+        outcome = record.outcome
+        key = (id(code), record.qualname, outcome, thread_id, id(first[0]), first[1], len(stack))
         found = self._whole.get(key)
         if found is not None and found[1] == stack:
             return found[2]
         part = self.of_code("task", record.qualname, code)
-        attributes = (*part.attributes, ("asyncscope.task.outcome", record.outcome or RUNNING))
+        attributes = (*part.attributes, ("asyncscope.task.outcome", outcome or RUNNING))
+        if thread_id:
+            attributes += (("thread.id", thread_id),)
         where = self.where(stack)
         if where:
             attributes += (("asyncscope.task.created_at", where),)

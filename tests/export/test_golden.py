@@ -169,6 +169,19 @@ def test_all_attributes_of_a_task(tmp_path: Path) -> None:
     assert span.end_time_unix_nano - span.start_time_unix_nano == 45 * MS
 
 
+def test_thread_of_a_task_is_told_where_it_is_known(tmp_path: Path) -> None:
+    play = Play()
+    for number, created in enumerate((5, 15, 25, 35)):
+        play.task(f"t{number}", created, 50, qualname=f"t{number}")
+        play.tasks[f"t{number}"].loop_id = 7
+    play.task("other", 20, 50)
+    batch = play.batch()
+    batch.threads = {7: (4711, 10 * MS, 30 * MS)}
+    spans = export(tmp_path, batch)
+    found = {span.name: attributes_of(span.attributes).get("thread.id") for span in spans}
+    assert found == {"t0": None, "t1": 4711, "t2": 4711, "t3": None, "other": None}
+
+
 @pytest.fixture(name="play")
 def fixture_play() -> Play:
     play = Play()

@@ -195,6 +195,45 @@ def test_sessions_of_an_sdk_hang_below_the_tasks_that_opened_them(tmp_path: Path
     assert own.end_time_unix_nano - own.start_time_unix_nano >= 10_000_000
 
 
+def test_tasks_of_two_loops_name_their_threads(tmp_path: Path) -> None:
+    received = run(
+        tmp_path,
+        """
+        import threading
+
+        async def child(seen):
+            seen.append(threading.get_ident())
+
+        async def main(seen):
+            await asyncio.create_task(child(seen), name=str(threading.get_ident()))
+
+        def work(seen):
+            asyncio.run(main(seen))
+
+        ready = threading.Barrier(3)
+
+        def worker():
+            ready.wait()
+            work([])
+            ready.wait()
+
+        threads = [threading.Thread(target=worker) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        ready.wait()
+        work([])
+        """,
+    )
+    children = [attributes_of(s.attributes) for s in received.spans if s.name == "child"]
+    assert [found["asyncscope.task.name"] for found in children] == [
+        str(found["thread.id"]) for found in children
+    ]
+    assert len({found["thread.id"] for found in children}) == 3
+    mains = [attributes_of(s.attributes) for s in received.spans if s.name == "main"]
+    assert {found["thread.id"] for found in mains} == {found["thread.id"] for found in children}
+
+
 HUNG = """
 import asyncio, sys
 
