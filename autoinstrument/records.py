@@ -405,7 +405,7 @@ class LockRecord(weakref.ref[Any]):
     owner: TaskRecord | None  # of a lock: who took it last while calm
     takers: "list[TaskRecord]"  # of a semaphore: who has a permit, while calm
     known_holds: "list[Hold]"
-    places: "set[FlatStack] | None"  # where it was taken, at most two
+    places: list[FlatStack]  # where it was taken, at most two; a set would hash code objects
     waits: int
     waiting: int  # how many tasks wait now
     max_waiters: int
@@ -423,8 +423,7 @@ class LockRecord(weakref.ref[Any]):
             holders.append(self.owner)
         if not holders:
             return self.known_holds
-        places = self.places or set()
-        place = next(iter(places)) if len(places) == 1 else ()
+        place = self.places[0] if len(self.places) == 1 else ()
         return [Hold(self, holder, 0, place) for holder in holders]
 
 

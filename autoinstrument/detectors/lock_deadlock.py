@@ -4,7 +4,7 @@ from typing import Final
 
 from autoinstrument import stacks
 from autoinstrument.detectors._tools import at, frame_place, opening, related, shown, task_text
-from autoinstrument.detectors._waits import Edge, cycle_from, drawn
+from autoinstrument.detectors._waits import Edge, cycle_from, drawn, holder_goes_on
 from autoinstrument.places import first_place
 from autoinstrument.records import Finding, TaskRecord, WaitRecord
 from autoinstrument.world import World
@@ -29,7 +29,7 @@ def attach(world: World) -> None:
             world.report(_finding(cycle))
 
     def lock_waited(wait: WaitRecord) -> None:
-        if wait.op == "acquire":
+        if wait.op == "acquire" and not holder_goes_on(world, wait):
             look(wait.task)
 
     def tick(now_ns: int) -> None:

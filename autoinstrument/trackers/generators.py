@@ -8,7 +8,7 @@ from typing import Any
 from autoinstrument.places import capture_flat
 from autoinstrument.records import GeneratorRecord
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker
+from autoinstrument.trackers.tasks import TaskTracker, running_task
 
 
 class GeneratorTracker:
@@ -25,6 +25,7 @@ class GeneratorTracker:
         self.stack_depth = stack_depth
         self._moments = moments
         self._tasks = tasks
+        self._live = tasks.live
 
     def generator_started(self, generator: Any, frame: FrameType | None) -> None:
         """Record the first iteration; `frame` is the code that iterates."""
@@ -33,7 +34,11 @@ class GeneratorTracker:
         record.key = id(generator)
         record.code = generator.ag_code
         record.qualname = generator.__qualname__
-        record.owner = owner = self._tasks.current()
+        try:  # as TaskTracker.current, without the call
+            owner = self._live.get(id(running_task())) or self._tasks.current()
+        except RuntimeError:  # no loop runs in this thread
+            owner = None
+        record.owner = owner
         root = None
         if owner is not None:
             root = owner.code

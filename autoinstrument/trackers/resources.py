@@ -62,8 +62,9 @@ class ResourceTracker:
         record.kind = kind or type(lock).__name__
         record.permits = permits
         record.news = LockRecord.NEWS
-        record.owner = record.places = None
+        record.owner = None
         record.takers = []
+        record.places = []
         record.known_holds = []
         record.acquired = record.waits = record.waiting = record.max_waiters = 0
         record.wait_total_ns = record.wait_max_ns = 0
@@ -100,10 +101,8 @@ class ResourceTracker:
             record.known_holds.append(Hold(record, task, monotonic_ns(), place))
         if record.news > 0:
             record.news -= 1
-            if record.places is None:
-                record.places = {place}
-            elif len(record.places) < 2:
-                record.places.add(place)
+            if len(record.places) < 2 and place not in record.places:
+                record.places.append(place)
 
     def released_by(self, lock: Any, frame: FrameType | None) -> None:
         """Record that a lock or a permit is given back by the running task, rightly or not."""

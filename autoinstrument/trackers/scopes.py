@@ -10,7 +10,7 @@ from typing import Any, Final
 from autoinstrument.places import capture, capture_flat
 from autoinstrument.records import UNTIMED, CancelOrigin, ScopeRecord, TaskRecord
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker
+from autoinstrument.trackers.tasks import TaskTracker, running_task
 
 _MOST_TASKS: Final = 100
 _OWNERS: Final = ("_host_task", "_task", "_parent_task")  # of anyio's scope, Timeout, TaskGroup
@@ -37,6 +37,7 @@ class ScopeTracker:
         self._refused: dict[int, ScopeRecord] = {}  # left irregularly; they may cancel yet
         self._moments = moments
         self._tasks = tasks
+        self._live = tasks.live
 
     @property
     def open(self) -> list[ScopeRecord]:
@@ -52,7 +53,10 @@ class ScopeTracker:
     ) -> ScopeRecord:
         """Record that the running task entered a scope at `frame`."""
         if owner is None:
-            owner = self._tasks.current()
+            try:  # as TaskTracker.current, without the call
+                owner = self._live.get(id(running_task())) or self._tasks.current()
+            except RuntimeError:  # no loop runs in this thread
+                owner = None
         record = ScopeRecord()
         self.entered = record.serial = self.entered + 1
         record.key = id(scope)
@@ -82,9 +86,13 @@ class ScopeTracker:
         enter, and out of order; all are states, not errors. Called before the library checks.
         """
         if task is None:
-            task = self._tasks.current()
-        if task is not None and task.scopes and task.scopes[-1].key == id(scope):
-            record = task.scopes.pop()
+            try:
+                task = self._live.get(id(running_task())) or self._tasks.current()
+            except RuntimeError:
+                task = None
+        scopes = task.scopes if task is not None else None
+        if scopes and scopes[-1].key == id(scope):
+            record = scopes.pop()
         else:
             found = self._left_irregularly(scope, frame, task)
             if found is None:

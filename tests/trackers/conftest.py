@@ -83,7 +83,8 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
-    monkeypatch.setattr(tasks, "running_task", made.current_task)
+    for module in (tasks, scopes, generators):
+        monkeypatch.setattr(module, "running_task", made.current_task)
     for module in (tasks, scopes, resources, generators, sessions, loops):
         monkeypatch.setattr(module, "monotonic_ns", made.clock)
     return made
