@@ -80,10 +80,11 @@ UNTIMED: Final = -1
 class _TaskStory:
     """What happened to a task beyond starting and ending; few tasks have one."""
 
-    __slots__ = ("cancels", "error_type", "hops", "raised_at", "trace")
+    __slots__ = ("cancels", "ended_earlier", "error_type", "hops", "raised_at", "trace")
 
     def __init__(self) -> None:
         self.cancels: list[CancelOrigin] | None = None
+        self.ended_earlier = False  # the end was not seen, but asked for later
         self.error_type = ""
         self.raised_at: RawStack = ()
         self.hops = 0
@@ -149,7 +150,9 @@ class TaskRecord(weakref.ref[Any]):
 
     @property
     def end_is_exact(self) -> bool:
-        """False when only the death of the task object was seen: an upper bound of the end."""
+        """False when the time of the end is an upper bound: the task was found over, or dead."""
+        if self.story is not None and self.story.ended_earlier:
+            return False
         return self.outcome not in {"", ENDED}
 
     @property

@@ -68,6 +68,27 @@ def test_forked_child_exports_no_session_of_its_parent() -> None:
     assert [session.name for session in collector.batch().sessions] == ["its own"]
 
 
+def test_ends_found_at_exit_are_one_upper_bound() -> None:
+    world = Agent(Settings(), []).world
+    collector = Collector(world)
+
+    async def nothing() -> None: ...
+
+    async def main() -> None:
+        tasks.extend(asyncio.ensure_future(nothing()) for _ in range(2))
+        for task in tasks:
+            assert world.tasks.record_of(task) is not None
+            await task
+
+    tasks: list[asyncio.Future[None]] = []
+    asyncio.run(main())
+    collector.settle()
+    first, second = collector.batch().tasks
+    assert [first.outcome, second.outcome] == ["returned", "returned"]
+    assert (first.end_is_exact, second.end_is_exact) == (False, False)
+    assert first.ended_ns == second.ended_ns > 0
+
+
 def test_shares_of_the_memory_grow_with_it() -> None:
     small, large = ExportSettings(memory_mb=16), ExportSettings(memory_mb=64)
     assert small.most_queued_bytes == 2_000_000
