@@ -2,7 +2,8 @@
 
 Only the identity of its loop is known of a task, and a later loop may have the same one in
 another thread. So a thread is remembered with the time in which a task must have been created:
-since the loop before was closed, and until this one is.
+since the loop before was closed, and until this one is. Of an earlier loop whose identity is
+used again before its tasks are exported, the thread is not known any more.
 """
 
 from collections.abc import Callable, Mapping

@@ -204,7 +204,10 @@ def test_tasks_of_two_loops_name_their_threads(tmp_path: Path) -> None:
         async def child(seen):
             seen.append(threading.get_ident())
 
+        loops = []  # kept, so that none has the identity of an earlier one
+
         async def main(seen):
+            loops.append(asyncio.get_running_loop())
             await asyncio.create_task(child(seen), name=str(threading.get_ident()))
 
         def work(seen):
