@@ -195,6 +195,7 @@ class Agent:
     def _install_late(self, ports: Any, threads: Any) -> None:
         """Hook libraries when the program imports them."""
         from autoinstrument.hooks import (
+            anyio_limiters,
             anyio_locks,
             anyio_scopes,
             asyncio_threads,
@@ -210,6 +211,7 @@ class Agent:
             trackers = (world.scopes, world.tasks)
             anyio_scopes.install(patches, module, trackers, self.moments, failed)
             anyio_locks.install(patches, module, world.resources, self.moments, failed)
+            anyio_limiters.install(patches, module, world.resources, failed)
             asyncio_threads.install_anyio(patches, module, threads)
             self.moments.fire("library_hooked", module)
 

@@ -26,7 +26,10 @@ def edges(world: World, record: TaskRecord) -> Iterator[Edge]:
     """Yield what a task waits for at this moment."""
     wait = record.wait
     if wait is not None and wait.op == "acquire" and not wait.ended_ns:
-        for hold in list(wait.lock.holds):
+        holds = list(wait.lock.holds)
+        if "Limiter" in wait.lock.kind and len(holds) < wait.lock.permits:
+            return  # the other tokens are lent to objects or on their way to the next task
+        for hold in holds:
             yield Edge(record, helper_parent(world, hold), wait.lock, hold)
         return
     task = record()
@@ -120,8 +123,8 @@ def holder_goes_on(world: World, wait: WaitRecord) -> bool:
 def cycle_from(world: World, start: TaskRecord) -> list[Edge]:
     """Return the edges of a deadlock in which a task is stuck, or nothing.
 
-    A lock blocks its waiter while its holder is stuck; a semaphore only when each of its
-    holders is. A task that awaits others is stuck when one of them is.
+    A lock blocks its waiter while its holder is stuck; a semaphore or a limiter only when each
+    of its holders is. A task that awaits others is stuck when one of them is.
     """
     stuck = _stuck(_reachable(world, start))
     if start.serial not in stuck:

@@ -60,7 +60,7 @@ def attach(world: World) -> None:
                     holders.setdefault(lock.serial, _Holders()).look(task)
 
     def lock_wait_ended(wait: WaitRecord) -> None:
-        if wait.op != "acquire" or wait.how != "resolved":
+        if wait.op != "acquire" or wait.how != "resolved" or _bounds(wait.lock):
             return
         key = (wait.lock.serial, wait.task.serial)
         if len(waited) > 10_000:
@@ -74,6 +74,11 @@ def attach(world: World) -> None:
 
     world.moments.on("tick", tick)
     world.moments.on("lock_wait_ended", lock_wait_ended)
+
+
+def _bounds(lock: LockRecord) -> bool:
+    """Whether tasks are meant to wait for it: a limiter of several tokens bounds slow work."""
+    return "Limiter" in lock.kind and lock.permits != 1
 
 
 def _finding(wait: WaitRecord, took_ns: int, holder: RawStack) -> Finding:

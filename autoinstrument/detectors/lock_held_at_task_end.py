@@ -1,4 +1,4 @@
-"""A task ended while it held a lock or a permit that nobody gives back."""
+"""A task ended while it held a lock, a permit or a token that nobody gives back."""
 
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ def attach(world: World) -> None:
                 or not has_user_frame(hold.stack)
             ):
                 continue
-            if _is_signalling(lock, final=final):
+            if _is_signalling(lock, final=final) or _is_endless(lock):
                 continue
             said.add((lock.serial, hold.owner_serial))
             world.report(_finding(world, lock, hold))
@@ -62,9 +62,21 @@ def _is_signalling(lock: LockRecord, *, final: bool) -> bool:
     return not lock.waits or not (lock.own_releases or not final)
 
 
+def _is_endless(lock: LockRecord) -> bool:
+    """Whether it is a limiter without a limit: nobody misses a token of it."""
+    return "Limiter" in lock.kind and not lock.permits
+
+
 def _finding(world: World, lock: LockRecord, hold: Hold) -> Finding:
     place = frame_place(hold.stack)
-    what = "a permit of " if "Semaphore" in lock.kind else ""
+    what = {"Semaphore": "a permit of ", "CapacityLimiter": "a token of "}.get(
+        lock.kind.rpartition(".")[2], ""
+    )
+    loss = (
+        f"one of its {lock.permits} tokens is lost."
+        if "Limiter" in lock.kind and lock.permits > 1
+        else "everybody who asks for it now waits for ever."
+    )
     waiting = world.resources.waiters_of(lock)
     blocked = ""
     if waiting:
@@ -73,7 +85,7 @@ def _finding(world: World, lock: LockRecord, hold: Hold) -> Finding:
     how = f" ({hold.owner.outcome})" if hold.owner.outcome not in {"", "ended"} else ""
     message = (
         f"{opening(hold.owner)} took {what}{lock.kind} #{lock.serial}{at(place)} and "
-        f"ended{how} without giving it back; everybody who asks for it now waits for ever.{blocked}"
+        f"ended{how} without giving it back; {loss}{blocked}"
     )
     finding = Finding(
         KIND,

@@ -1,7 +1,8 @@
-"""anyio's Lock, Semaphore and Event on the asyncio backend.
+"""anyio's Lock, Semaphore, Condition and Event on the asyncio backend.
 
 anyio locks know their owner; what is added here is where they were taken and who waits.
-Versions that build these classes on other code are left alone.
+Versions that build these classes on other code are left alone, as is the lock's acquisition of
+4.6.0. Verified with anyio 4.6.2 to 4.16. An event waits through `asyncio.Event` and is seen there.
 """
 
 import sys
@@ -60,7 +61,7 @@ class AnyioLockPort(Port):
     def waiting(self, thing: Any, kind: str) -> None:
         """The running task is about to wait."""
         try:
-            op = "wait" if kind == "anyio.Event" else "acquire"
+            op = "wait" if kind == "anyio.Condition" else "acquire"
             permits = 1 if kind == "anyio.Lock" else 0
             self._resources.wait_started(thing, op, sys._getframe(2), kind, permits)
         except Exception as exc:
@@ -73,12 +74,20 @@ class AnyioLockPort(Port):
         except Exception as exc:
             self.failed("waited", exc)
 
+    def notified(self, condition: Any, event: Any) -> None:
+        """The running task waits for a condition no more, and takes the lock again."""
+        try:
+            self._resources.wait_ended(condition, resolved=event.is_set())
+        except Exception as exc:
+            self.failed("notified", exc)
+
 
 def install(
     patches: Patches, module: ModuleType, resources: ResourceTracker, moments: Moments, failed: Any
 ) -> None:
     """Hook the locks of `anyio._backends._asyncio`, where they are classes of that module."""
     port = AnyioLockPort(failed, resources, moments)
+    _conditions(patches, sys.modules.get("anyio._core._synchronization"), port)
     lock = getattr(module, "Lock", None)
     if lock is None or "acquire" not in vars(lock):
         patches.off("anyio locks", "anyio.Lock", "built in another way in this version")
@@ -129,4 +138,19 @@ def _semaphores(patches: Patches, module: ModuleType, port: AnyioLockPort) -> No
         "release",
         port,
         Edit("entry", "port.released(self)"),
+    )
+
+
+def _conditions(patches: Patches, module: ModuleType | None, port: AnyioLockPort) -> None:
+    condition = getattr(module, "Condition", None)
+    if condition is None:
+        patches.off("anyio conditions", "anyio.Condition", "built in another way in this version")
+        return
+    patches.weave(
+        "anyio conditions",
+        condition,
+        "wait",
+        port,
+        Edit("after", "port.waiting(self, 'anyio.Condition')", "self.release()"),
+        Edit("before", "port.notified(self, event)", "with CancelScope(shield=True)"),
     )

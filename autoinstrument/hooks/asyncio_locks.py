@@ -1,4 +1,4 @@
-"""Locks, semaphores, conditions, events and queues of asyncio: holders and waiters.
+"""Locks, semaphores, conditions, events, barriers and queues of asyncio: holders and waiters.
 
 Verified with CPython 3.11 to 3.15. Of a calm lock (see `trackers/resources.py`) the woven code
 itself keeps the holder, without a call; events and queues cost something only when a task waits.
@@ -7,7 +7,7 @@ itself keeps the holder, without a call; events and queues cost something only w
 import asyncio
 import asyncio.tasks
 import sys
-from asyncio.locks import Condition, Event, Lock, Semaphore
+from asyncio.locks import Barrier, Condition, Event, Lock, Semaphore
 from asyncio.mixins import _LoopBoundMixin
 from asyncio.queues import Queue
 from typing import Any, Final
@@ -134,6 +134,35 @@ class LockPort(Port):
         except Exception as exc:
             self.failed("waited", exc)
 
+    def at_barrier(self, barrier: Any) -> None:
+        """The running task is about to wait for the other parties."""
+        try:
+            self._wait_started(barrier, "wait", sys._getframe(2), "asyncio.Barrier", 0)
+        except Exception as exc:
+            self.failed("at_barrier", exc)
+
+    def before_barrier(self, barrier: Any) -> None:
+        """The running task waits if the parties of the last turn have not all left."""
+        try:
+            if barrier._state.name in {"DRAINING", "RESETTING"}:
+                self._wait_started(barrier, "wait", sys._getframe(2), "asyncio.Barrier", 0)
+        except Exception as exc:
+            self.failed("before_barrier", exc)
+
+    def past_barrier(self, barrier: Any) -> None:
+        """The running task waits no more."""
+        try:
+            self._wait_ended(barrier)
+        except Exception as exc:
+            self.failed("past_barrier", exc)
+
+    def left_barrier(self, barrier: Any) -> None:
+        """The function is left: a wait that did not end before is broken off."""
+        try:
+            self._wait_ended(barrier, resolved=False)
+        except Exception as exc:
+            self.failed("left_barrier", exc)
+
     def taken(self, queue: Any) -> None:
         """The running task is about to take an item out of a queue."""
         try:
@@ -196,6 +225,7 @@ def _waits(patches: Patches, port: LockPort) -> None:
             Edit("before", f"port.waiting(self, 'wait', {kind!r})", "fut = self._get_loop()"),
             Edit("after", "port.waited(self, fut)", "self._waiters.remove(fut)"),
         )
+    _barriers(patches, port)
     patches.weave(
         "queues",
         Queue,
@@ -215,3 +245,17 @@ def _waits(patches: Patches, port: LockPort) -> None:
         Edit("after", "port.waited(self, putter)", "await putter"),
         Edit("before", "port.waited(self, putter)", "putter.cancel()"),
     )
+
+
+def _barriers(patches: Patches, port: LockPort) -> None:
+    waits = "await self._cond.wait_for("
+    for name, begins in (("_wait", "at_barrier"), ("_block", "before_barrier")):
+        patches.weave(
+            "barriers",
+            Barrier,
+            name,
+            port,
+            Edit("before", f"port.{begins}(self)", waits),
+            Edit("after", "port.past_barrier(self)", waits),
+            Edit("leave", "port.left_barrier(self)"),
+        )

@@ -1,6 +1,6 @@
 """Sessions of `mcp` and `claude_agent_sdk`: who opens them where, and for how long.
 
-Verified with mcp 1.30 and claude-agent-sdk 0.1.48 and 0.2.189.
+Verified with mcp 1.30 and claude-agent-sdk 0.2.189.
 """
 
 import sys

@@ -11,6 +11,11 @@ while nobody waits.
 
 A hold is contended if somebody waits when it ends. Exporters are given those, unless they began
 while the lock was calm: then nobody knows since when.
+
+Some things are built of others: a barrier waits through its condition, a limiter and anyio's
+condition through an event. Their wait *covers* what the task waits for inside: the inner waits
+begin and end within it and are not recorded, so that the task is seen at what it was written to
+wait for.
 """
 
 from collections import deque
@@ -26,6 +31,7 @@ from autoinstrument.trackers.tasks import TaskTracker
 _HOLD_DEPTH: Final = 4
 _MOST_HOLDS: Final = 1000
 _CAN_BE_CALM: Final = frozenset({"asyncio.Lock", "asyncio.Semaphore"})
+_COVERING: Final = frozenset({"asyncio.Barrier", "anyio.CapacityLimiter", "anyio.Condition"})
 
 
 class ResourceTracker:
@@ -137,6 +143,42 @@ class ResourceTracker:
             record.owner = hold.owner if record.kind == "asyncio.Lock" else None
             self.calm[key] = record
 
+    def borrowed(
+        self, limiter: Any, borrower: Any, frame: FrameType | None, kind: str, tokens: int
+    ) -> None:
+        """Record that a token was lent; it has a holder only if the borrower is a task.
+
+        `tokens` is how many there are now, 0 for any number.
+        """
+        running = self._tasks.current()
+        if running is None:
+            return
+        record = self.locks.get(id(limiter)) or self.lock_of(limiter, kind, tokens)
+        record.permits = tokens
+        record.acquired += 1
+        self.lively[record.key] = record
+        task = running if running() is borrower else self._tasks.live.get(id(borrower))
+        if task is not None and task() is borrower and len(record.known_holds) < _MOST_HOLDS:
+            task.remember_name()
+            place = capture_flat(frame, _HOLD_DEPTH, running.code)
+            record.known_holds.append(Hold(record, task, monotonic_ns(), place))
+
+    def returned(self, limiter: Any, borrower: Any) -> None:
+        """Record that the token of a borrower is back, whoever brought it."""
+        record = self.locks.get(id(limiter))
+        if record is None:
+            return
+        for hold in record.known_holds:
+            if hold.owner() is borrower:
+                record.known_holds.remove(hold)
+                record.own_releases += 1
+                if record.waiting and self.held is not None:
+                    self.contended += 1
+                    self.held.append(ContendedHold(hold, monotonic_ns(), record.waiting))
+                break
+        if record.waiting:
+            record.handovers += 1
+
     def _wake(self, record: LockRecord) -> None:
         """End the calm of a lock: what is known of its holders becomes holds."""
         record.known_holds = record.holds
@@ -158,7 +200,7 @@ class ResourceTracker:
     ) -> None:
         """Record that the running task begins to wait for a lock, queue, event or condition."""
         task = self._tasks.current()
-        if task is None:
+        if task is None or (task.wait is not None and task.wait.lock.kind in _COVERING):
             return
         record = self.locks.get(id(lock)) or self.lock_of(lock, kind, permits)
         wait = WaitRecord()

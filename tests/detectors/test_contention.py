@@ -17,16 +17,18 @@ def world() -> World:
     return shared_world()
 
 
-async def queue_up(world: World, *, holder_waits: bool) -> list[Finding]:
+async def queue_up(
+    world: World, *, holder_waits: bool, kind: str = "asyncio.Lock", places: int = 1
+) -> list[Finding]:
     """Let one task wait for a lock from a first look at its holder to the hand-over."""
     lock, slow = asyncio.Lock(), asyncio.get_running_loop().create_future()
 
     async def hold() -> None:
-        world.resources.acquired_by(lock, None, "asyncio.Lock")
+        world.resources.acquired_by(lock, None, kind, places)
         await (slow if holder_waits else asyncio.sleep(0))
 
     async def wait() -> None:
-        world.resources.wait_started(lock, "acquire", None, "asyncio.Lock")
+        world.resources.wait_started(lock, "acquire", None, kind, places)
         await waited
 
     waited = asyncio.get_running_loop().create_future()
@@ -59,3 +61,13 @@ def test_lock_kept_across_a_slow_await_is_contention(world: World) -> None:
 
 def test_busy_loop_is_not_the_holders_fault(world: World) -> None:
     assert asyncio.run(queue_up(world, holder_waits=False)) == []
+
+
+@pytest.mark.parametrize(("places", "found"), [(1, 1), (4, 0), (0, 0)], ids=["one", "four", "inf"])
+def test_limiter_of_several_tokens_may_let_tasks_wait(
+    world: World, places: int, found: int
+) -> None:
+    told = asyncio.run(
+        queue_up(world, holder_waits=True, kind="anyio.CapacityLimiter", places=places)
+    )
+    assert len(told) == found

@@ -644,6 +644,35 @@ def free_lock_does_not_yield(run: Run) -> Any:
 
 
 @probe
+def barriers(run: Run) -> Any:
+    async def main() -> list[Any]:
+        barrier, seen = asyncio.Barrier(2), list[Any]()
+
+        async def pass_by() -> None:
+            async with barrier as place:
+                seen.append(place)
+
+        async def broken_by(end: Callable[[asyncio.Task[None]], Any]) -> str:
+            task = asyncio.create_task(pass_by())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await end(task)
+            return await caught(task)
+
+        async def cancel(task: "asyncio.Task[None]") -> None:
+            task.cancel("why")
+
+        await asyncio.gather(*(pass_by() for _ in range(6)))
+        seen.append(plain(repr(barrier)))
+        for end in (cancel, lambda _: barrier.reset(), lambda _: barrier.abort()):
+            seen.append(await broken_by(end))
+        seen.append(await caught(pass_by()))
+        return [*seen, barrier.broken, barrier.n_waiting, plain(repr(barrier))]
+
+    return run(main())
+
+
+@probe
 def events_queues_conditions(run: Run) -> Any:
     async def main() -> Any:
         event, queue, condition = asyncio.Event(), asyncio.Queue[int](1), asyncio.Condition()

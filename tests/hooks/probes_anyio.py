@@ -122,6 +122,61 @@ async def locks() -> Any:
 
 
 @probe
+async def limiters() -> Any:
+    limiter, request, seen = anyio.CapacityLimiter(1), Thing(), list[Any]()
+
+    async def take(seconds: float) -> str:
+        return await caught(hold(seconds))
+
+    async def hold(seconds: float) -> None:
+        async with limiter:
+            await anyio.sleep(seconds)
+            seen.append(limiter.borrowed_tokens)
+
+    tasks = [asyncio.create_task(take(0.001)) for _ in range(4)]
+    await asyncio.sleep(0)
+    seen += [limiter.statistics().tasks_waiting, limiter.available_tokens]
+    tasks[0].cancel("holder")
+    tasks[1].cancel("waiter")
+    seen += await asyncio.gather(*tasks)
+    await limiter.acquire_on_behalf_of(request)
+    seen += [limiter.statistics().borrowers == (request,)]
+    for wrong in (limiter.acquire_nowait, limiter.release):
+        try:
+            wrong()
+        except Exception as error:
+            seen.append(plain(told(error)))
+    seen.append(await caught(limiter.acquire_on_behalf_of(request)))
+    with anyio.move_on_after(0.005) as scope:
+        await limiter.acquire()
+    seen += [scope.cancelled_caught, limiter.statistics().tasks_waiting]
+    limiter.release_on_behalf_of(request)
+    return seen
+
+
+@probe
+async def conditions() -> Any:
+    condition, seen = anyio.Condition(), list[Any]()
+
+    async def wait(name: str) -> None:
+        async with condition:
+            await condition.wait()
+            seen.append(name)
+
+    tasks = [asyncio.create_task(wait(name)) for name in "abc"]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    seen.append(condition.statistics().tasks_waiting)
+    tasks[1].cancel()
+    seen.append(await caught(tasks[1]))
+    async with condition:
+        condition.notify_all()
+    await asyncio.gather(*(tasks[0], tasks[2]))
+    seen.append(await caught(condition.wait()))
+    return [*seen, condition.locked()]
+
+
+@probe
 async def scope_left_by_another_task() -> Any:
     scope = anyio.CancelScope()
 

@@ -203,3 +203,71 @@ def test_statistics_are_exact(stage: Stage) -> None:
         "waiting": 0,
         "seen": 1,
     }
+
+
+def test_token_lent_to_the_running_task_is_held_by_it_until_it_is_back(stage: Stage) -> None:
+    task, limiter = stage.begin("t"), Thing()
+    stage.resources.borrowed(limiter, task, sys._getframe(), "anyio.CapacityLimiter", 3)
+    record = stage.resources.locks[id(limiter)]
+    (hold,) = record.holds
+    assert (hold.owner_name, hold.at_ns, record.permits, record.acquired) == ("t", 1_000, 3, 1)
+    stage.begin("other")  # which brings it back
+    stage.resources.returned(limiter, task)
+    assert (record.holds, record.own_releases, record.foreign_releases) == ([], 1, 0)
+    assert "lock_released" not in stage.moments_told()
+
+
+def test_token_lent_to_another_task_is_held_by_that_one(stage: Stage) -> None:
+    borrower, limiter = stage.begin("borrower"), Thing()
+    stage.begin("lender")
+    stage.resources.borrowed(limiter, borrower, None, "anyio.CapacityLimiter", 1)
+    assert [h.owner_name for h in stage.resources.locks[id(limiter)].holds] == ["borrower"]
+
+
+def test_token_lent_to_an_object_is_counted_and_has_no_holder(stage: Stage) -> None:
+    stage.begin("t")
+    limiter, request = Thing(), Thing()
+    stage.resources.borrowed(limiter, request, None, "anyio.CapacityLimiter", 2)
+    record = stage.resources.locks[id(limiter)]
+    assert (record.holds, record.acquired) == ([], 1)
+    stage.resources.returned(limiter, request)
+    assert (record.own_releases, record.handovers) == (0, 0)
+
+
+def test_token_that_comes_back_while_others_wait_is_handed_over(stage: Stage) -> None:
+    holder, limiter = stage.begin("holder"), Thing()
+    stage.resources.borrowed(limiter, holder, None, "anyio.CapacityLimiter", 1)
+    stage.begin("waiter")
+    stage.resources.wait_started(limiter, "acquire", None, "anyio.CapacityLimiter", 1)
+    record = stage.resources.locks[id(limiter)]
+    (hold,) = record.holds
+    assert [open_.hold for open_ in stage.resources.contended_holds()] == [hold]
+    stage.resources.held = deque()
+    stage.resources.returned(limiter, holder)
+    assert record.handovers == 1
+    assert [ended.hold for ended in stage.resources.held] == [hold]
+
+
+def test_limiter_whose_tokens_changed_tells_the_new_number(stage: Stage) -> None:
+    task, limiter = stage.begin("t"), Thing()
+    for tokens in (1, 5):
+        stage.resources.borrowed(limiter, task, None, "anyio.CapacityLimiter", tokens)
+    assert stage.resources.locks[id(limiter)].permits == 5
+
+
+def test_waits_inside_of_a_barrier_are_the_barriers_one_wait(stage: Stage) -> None:
+    task = stage.begin("t")
+    barrier, condition, lock = Thing(), Thing(), Thing()
+    resources = stage.resources
+    resources.wait_started(barrier, "wait", None, "asyncio.Barrier", 0)
+    for inner, op in ((condition, "wait"), (lock, "acquire")):
+        resources.wait_started(inner, op, None, "asyncio.Condition", 0)
+        resources.wait_ended(inner)
+    wait = stage.tasks.live[id(task)].wait
+    assert wait is not None
+    assert (wait.lock.kind, wait.ended_ns, resources.waits) == ("asyncio.Barrier", 0, 1)
+    resources.wait_ended(barrier)
+    resources.wait_ended(barrier, resolved=False)  # told once more: nothing
+    assert (wait.how, wait.lock.waiting, resources.waiting) == ("resolved", 0, {})
+    resources.wait_started(condition, "wait", None, "asyncio.Condition", 0)
+    assert [wait.lock.kind for wait in resources.waiting.values()] == ["asyncio.Condition"]
