@@ -15,8 +15,11 @@ from tests.export.play import Play
 def test_storm_between_two_batches_is_bounded_and_counted() -> None:
     world = Agent(Settings(memory_mb=1), []).world
     collector = Collector(world)
-    keep = world.tasks.finished.maxlen
-    assert keep == 1_000
+    keep = 1_000
+    roomy = Agent(Settings(memory_mb=64), []).world
+    Collector(roomy)
+    assert roomy.tasks.outbox is not None
+    assert roomy.tasks.outbox.maxlen == 16_000
 
     async def storm(count: int) -> None:
         for _ in range(count):
