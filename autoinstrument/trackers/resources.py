@@ -279,9 +279,11 @@ class ResourceTracker:
 
     def statistics(self) -> dict[str, int]:
         """Return exact counts since the start."""
-        known = sum(record.acquired for record in list(self.locks.values()))
+        locks = list(self.locks.values())
+        acquired = self._acquired_by_gone + sum(record.acquired for record in locks)
         return {
-            "acquired": known + self._acquired_by_gone,
+            "acquired": acquired,
+            "released": acquired - sum(len(record.holds) for record in locks),
             "waits": self.waits,
             "waiting": len(self.waiting),
             "seen": self.created,

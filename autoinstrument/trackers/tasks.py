@@ -235,8 +235,11 @@ class TaskTracker:
         if self.outbox is not None:
             self.outbox.append(record)
 
-    def _gone(self, record: TaskRecord) -> None:
-        """The task object died: the last moment at which its end can be recorded."""
+    def _gone(self, record: TaskRecord, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        """The task object died: the last moment at which its end can be recorded.
+
+        At the interpreter's end modules are emptied one by one; that is no failure to tell.
+        """
         try:
             self.live.pop(record.key, None)
             if self.cancelling:
@@ -251,7 +254,8 @@ class TaskTracker:
                     self._ended_with_story(record)
             self.finished.append(record)
         except Exception as exc:
-            self._moments.failed("task records", exc)
+            if not finalizing():
+                self._moments.failed("task records", exc)
 
     def cancel_requested(
         self, task: Any, frame: FrameType | None, via: str, scope: ScopeRecord | None = None

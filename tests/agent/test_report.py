@@ -30,7 +30,7 @@ asyncio.run(main())
 STATISTICS = {
     "tasks": {"created", "ended", "active", "cancelled", "failed", "thread_hops"},
     "scopes": {"entered", "left", "open", "cancelled", "expired"},
-    "locks": {"acquired", "waits", "waiting", "seen"},
+    "locks": {"acquired", "released", "waits", "waiting", "seen"},
     "generators": {"started", "ended", "open", "abandoned"},
     "loops": {"seen", "running", "closed", "errors", "blocked"},
     "dropped": {"findings"},

@@ -39,7 +39,7 @@ class Workload:
 
 _TASK = {"tasks_created": 1.0, "tasks_ended": 1.0}
 _GROUP = {"tasks_created": 10.0, "tasks_ended": 10.0, "scopes_entered": 1.0}
-_HOLD = {"locks_acquired": 1.0}
+_HOLD = {"locks_acquired": 1.0, "locks_released": 1.0}
 
 WORKLOADS = (
     Workload(

@@ -309,7 +309,7 @@ def test_no_thread_is_left_for_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
         exporter.drain(some_work())
         assert running()
         received.wait_spans(4)
-        assert _dummies() == dummies
+        assert _dummies() <= dummies  # an earlier test's may end meanwhile
         exporter.before_fork()
         assert not running()
         exporter.drain(some_work())

@@ -60,7 +60,7 @@ def test_hops_know_who_sent_them_and_where(tmp_path: Path) -> None:
     child = run_child(path, env={"ASYNCSCOPE_ENABLE": "1", "ASYNCSCOPE_QUIET": "1"})
     assert child.status == 0, child.err
     found, still_open, live, count = json.loads(child.out)
-    assert found == [
+    assert sorted(found) == sorted(  # when an end is seen depends on the collector
         [how, task, next(n for n, line in enumerate(lines, 1) if line.endswith(f"# {how}")), True]
         for how, task in (
             ("to_thread", "Task-1"),
@@ -68,7 +68,7 @@ def test_hops_know_who_sent_them_and_where(tmp_path: Path) -> None:
             ("anyio.to_thread", "Task-1"),
             ("run_coroutine_threadsafe", ""),
         )
-    ]
+    )
     assert (still_open, live, count) == (["to_thread"], 0, 5)
 
 

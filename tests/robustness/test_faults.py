@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -143,18 +143,33 @@ def test_tracker_that_fails_does_not_reach_the_program(
     assert bool(lines) == bool(calls)
 
 
-def test_observer_of_ends_is_off_after_a_fault() -> None:
+@pytest.mark.asyncio
+async def test_observer_of_ends_is_off_after_a_fault() -> None:
     said: list[str] = []
     asked: list[str] = []
 
     class Broken:
-        def __getattr__(self, name: str) -> Any:
-            asked.append(name)
+        roots: ClassVar[dict[int, Any]] = {}
+        scheduled_cancels: ClassVar[dict[int, Any]] = {}
+        task_ended = None
+
+        def __init__(self) -> None:
+            self.live = self
+
+        def get(self, key: int) -> Any:
+            asked.append("live")
             raise LookupError("broken on purpose")
+
+        def current(self) -> Any:
+            asked.append("current")
+            raise LookupError("broken on purpose")
+
+        def running_root(self, code: Any) -> Any:
+            raise AssertionError("ends are off by then")
 
     tasks: Any = Broken()
     observer = EndObserver(tasks, Moments(said.append), lambda part, exc: said.append(part))
-    code = test_observer_of_ends_is_off_after_a_fault.__code__
+    code = Broken.get.__code__
     observer.roots[id(code)] = code
     for _ in range(3):
         observer.returned(code, 0, None)
@@ -162,7 +177,7 @@ def test_observer_of_ends_is_off_after_a_fault() -> None:
         observer.unwound(code, 0, RuntimeError("attached to a different loop"))
         observer.thrown(code, 0, RuntimeError("attached to a different loop"))
         observer.unwound(code, 0, SystemExit(1))
-    assert asked == ["root_ended", "current"]
+    assert asked == ["live", "current"]
     assert said == ["task ends", "errors"]
 
 

@@ -199,6 +199,7 @@ def test_statistics_are_exact(stage: Stage) -> None:
     stage.resources.released_by(lock, None)
     assert stage.resources.statistics() == {
         "acquired": 1,
+        "released": 1,
         "waits": 1,
         "waiting": 0,
         "seen": 1,
