@@ -7,7 +7,7 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
-from autoinstrument.records import FlatStack, Place, RawPlace, RawStack, pairs
+from autoinstrument.records import FlatStack, Place, RawPlace, RawStack, TaskRecord, pairs
 
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -119,31 +119,39 @@ def set_loop_codes(*codes: CodeType) -> None:
     _loop_codes[:] = codes
 
 
-def capture_flat(frame: FrameType | None, depth: int, root: CodeType | None = None) -> FlatStack:
+def capture_flat(frame: FrameType | None, depth: int, owner: TaskRecord | None = None) -> FlatStack:
     """Return up to `depth` places from `frame` outwards, as a flat stack.
 
-    The stack ends with the running task's own function `root`, where that is known, and where
-    the event loop calls: what started the loop has no part in it. Nothing is resolved, and no
-    frame is kept. Reading leaves out this package (`pairs`).
+    The stack ends with the own function of the running task `owner`, where that is known, and
+    where the event loop calls: what started the loop has no part in it. Nothing is resolved, and
+    no frame is kept. Reading leaves out this package (`pairs`).
 
     A frame costs about 60 ns, and twice that if it is a new one that nobody has looked at; so
-    the loop's own frames, which are new in every turn, are not touched when `root` is given.
+    the loop's own frames, which are new in every turn, are not touched when `owner` is given.
     """
     if frame is None:
         return ()
-    code = frame.f_code
-    if code is root or depth < 2:  # most stacks are this short, or one longer
-        return (code, frame.f_lasti)
-    outer = frame.f_back
-    if outer is None:
-        return (code, frame.f_lasti)
-    outer_code = outer.f_code
-    if outer_code is root:
-        return (code, frame.f_lasti, outer_code, outer.f_lasti)
-    return _capture_all(frame, depth, root)
+    if owner is None or depth < 2:
+        return _capture_all(frame, depth, None)
+    root = owner.code
+    task: Any = owner()
+    try:  # most stacks are one or two frames long; a function may call itself, so frames count
+        code = frame.f_code
+        if code is root and task.get_coro().cr_frame is frame:
+            return (code, frame.f_lasti)
+        outer = frame.f_back
+        if outer is None:
+            return (code, frame.f_lasti)
+        outer_code = outer.f_code
+        if outer_code is root and task.get_coro().cr_frame is outer:
+            return (code, frame.f_lasti, outer_code, outer.f_lasti)
+        last = task.get_coro().cr_frame
+    except AttributeError:  # a task factory may return anything
+        last = None
+    return _capture_all(frame, depth, last)
 
 
-def _capture_all(frame: FrameType | None, depth: int, root: CodeType | None) -> FlatStack:
+def _capture_all(frame: FrameType | None, depth: int, last: FrameType | None) -> FlatStack:
     run, run_once = _loop_codes
     found: list[Any] = []
     while frame is not None and depth:
@@ -151,7 +159,7 @@ def _capture_all(frame: FrameType | None, depth: int, root: CodeType | None) -> 
         if code is run or code is run_once:
             break
         found += (code, frame.f_lasti)
-        if code is root:
+        if frame is last:
             break
         frame = frame.f_back
         depth -= 1

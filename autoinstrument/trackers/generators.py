@@ -39,12 +39,9 @@ class GeneratorTracker:
         except RuntimeError:  # no loop runs in this thread
             owner = None
         record.owner = owner
-        root = None
-        if owner is not None:
-            root = owner.code
-            if not owner.last_name:
-                owner.remember_name()
-        record.flat_stack = capture_flat(frame, self.stack_depth, root)
+        if owner is not None and not owner.last_name:
+            owner.remember_name()
+        record.flat_stack = capture_flat(frame, self.stack_depth, owner)
         record.started_ns = monotonic_ns()
         record.finalized_by = ""
         self.live[record.key] = record

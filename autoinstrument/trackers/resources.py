@@ -99,7 +99,7 @@ class ResourceTracker:
         if task is None:
             return
         record = self.locks.get(key) or self.lock_of(lock, kind, permits)
-        place = capture_flat(frame, _HOLD_DEPTH, task.code)
+        place = capture_flat(frame, _HOLD_DEPTH, task)
         record.acquired += 1
         self.lively[key] = record
         task.remember_name()
@@ -160,7 +160,7 @@ class ResourceTracker:
         task = running if running() is borrower else self._tasks.live.get(id(borrower))
         if task is not None and task() is borrower and len(record.known_holds) < _MOST_HOLDS:
             task.remember_name()
-            place = capture_flat(frame, _HOLD_DEPTH, running.code)
+            place = capture_flat(frame, _HOLD_DEPTH, running)
             record.known_holds.append(Hold(record, task, monotonic_ns(), place))
 
     def returned(self, limiter: Any, borrower: Any) -> None:
@@ -208,7 +208,7 @@ class ResourceTracker:
         wait.lock = record
         wait.op = op
         wait.started_ns = monotonic_ns()
-        wait.flat_stack = capture_flat(frame, self.stack_depth, task.code)
+        wait.flat_stack = capture_flat(frame, self.stack_depth, task)
         wait.ended_ns = 0
         wait.how = ""
         wait.passed = record.handovers

@@ -70,7 +70,7 @@ class ScopeTracker:
             record.flat_stack = capture_flat(frame, self.stack_depth)
             self._ownerless[record.key] = record
             return record
-        record.flat_stack = capture_flat(frame, self.stack_depth, owner.code)
+        record.flat_stack = capture_flat(frame, self.stack_depth, owner)
         if owner.scopes is None:
             owner.scopes = [record]
         else:

@@ -139,7 +139,7 @@ class TaskTracker:
             record.flat_stack = capture_flat(frame, self.stack_depth)
         else:
             record.creator = creator.serial
-            record.flat_stack = capture_flat(frame, self.stack_depth, creator.code)
+            record.flat_stack = capture_flat(frame, self.stack_depth, creator)
         if self._handed:
             record.flat_stack = self._handed.pop(id(coro), record.flat_stack)
         if self.program_span is not None:
