@@ -263,3 +263,12 @@ def test_outcome_does_not_mark_the_exception_as_retrieved() -> None:
     assert outcome_of(task) == (FAILED, error)
     task.was_cancelled = True
     assert outcome_of(task) == (CANCELLED, None)
+
+
+def test_tasks_made_in_one_place_share_their_stack(stage: Stage) -> None:
+    tasks = [FakeTask() for _ in range(3)]
+    here, *others = [stage.tasks.task_created(task, None, sys._getframe()) for task in tasks]
+    elsewhere = stage.tasks.task_created(FakeTask(), None, sys._getframe())
+    assert here.flat_stack
+    assert all(record.flat_stack is here.flat_stack for record in others)
+    assert elsewhere.flat_stack != here.flat_stack
