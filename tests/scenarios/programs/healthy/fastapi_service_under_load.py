@@ -129,7 +129,7 @@ async def main():
         await asyncio.sleep(0.01)
     host, port = server.servers[0].sockets[0].getsockname()[:2]
     codes = []
-    async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=10) as client:
+    async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=10, verify=False) as client:
         async with asyncio.TaskGroup() as group:
             for number in range(1, 21):
                 group.create_task(visit(client, number, codes), name=f"visitor-{number}")
