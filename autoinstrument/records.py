@@ -77,6 +77,37 @@ UNTIMED: Final = -1
 """Something is over, and nobody needs to know since when."""
 
 
+class _Placed:
+    """A record that knows where its thing began, by `flat_stack`."""
+
+    __slots__ = ()
+
+    flat_stack: FlatStack
+
+    @property
+    def stack(self) -> RawStack:
+        """Where it began, innermost frame first; empty when that is not known."""
+        return pairs(self.flat_stack)
+
+
+class _Owned(_Placed):
+    """A record of what a task began; `owner` is None outside any task."""
+
+    __slots__ = ()
+
+    owner: "TaskRecord | None"
+
+    @property
+    def owner_name(self) -> str:
+        """The name of the task that began it."""
+        return self.owner.name if self.owner is not None else ""
+
+    @property
+    def owner_serial(self) -> int:
+        """The number of the task that began it, 0 when none did."""
+        return self.owner.serial if self.owner is not None else 0
+
+
 class _TaskStory:
     """What happened to a task beyond starting and ending; few tasks have one."""
 
@@ -91,7 +122,7 @@ class _TaskStory:
         self.trace: Any = None
 
 
-class TaskRecord(weakref.ref[Any]):
+class TaskRecord(_Placed, weakref.ref[Any]):
     """One task; the record is the weak reference to it (see docs/architecture.md).
 
     `ended_ns` is 0 while the task runs. `outcome` is empty while it runs, and where only the
@@ -129,11 +160,6 @@ class TaskRecord(weakref.ref[Any]):
     scopes: "list[ScopeRecord] | None"  # entered and not left, outermost first
     wait: "WaitRecord | None"
     story: _TaskStory | None
-
-    @property
-    def stack(self) -> RawStack:
-        """Where it was created, innermost frame first."""
-        return pairs(self.flat_stack)
 
     @property
     def ended(self) -> bool:
@@ -238,7 +264,7 @@ class _ScopeStory:
         self.victims: list[RawStack] | None = None  # where its cancellation was delivered
 
 
-class ScopeRecord:
+class ScopeRecord(_Owned):
     """One cancel scope, timeout or task group, from its entry on.
 
     `key` is the identity of the scope object, which the record does not refer to: a scope is
@@ -266,21 +292,6 @@ class ScopeRecord:
     left_ns: int  # 0 while it is open, UNTIMED when it was left in order and nobody exports it
     shield: bool
     story: _ScopeStory | None
-
-    @property
-    def stack(self) -> RawStack:
-        """Where it was entered, innermost frame first."""
-        return pairs(self.flat_stack)
-
-    @property
-    def owner_name(self) -> str:
-        """The name of the task that entered it."""
-        return self.owner.name if self.owner is not None else ""
-
-    @property
-    def owner_serial(self) -> int:
-        """The number of the task that entered it, 0 when none did."""
-        return self.owner.serial if self.owner is not None else 0
 
     def told(self) -> _ScopeStory:
         """Return the story, begun now if there is none."""
@@ -326,7 +337,7 @@ class ScopeRecord:
         return (self.story.victims if self.story is not None else None) or []
 
 
-class Hold:
+class Hold(_Placed):
     """One acquisition of a lock or of a permit, by the task that has it."""
 
     __slots__ = ("at_ns", "flat_stack", "lock", "owner")
@@ -339,11 +350,6 @@ class Hold:
         self.owner = owner
         self.at_ns = at_ns  # 0 when the lock was calm then
         self.flat_stack = flat_stack
-
-    @property
-    def stack(self) -> RawStack:
-        """Where it was taken; empty when that is not known (see `LockRecord.holds`)."""
-        return pairs(self.flat_stack)
 
     @property
     def owner_name(self) -> str:
@@ -430,7 +436,7 @@ class LockRecord(weakref.ref[Any]):
         return [Hold(self, holder, 0, place) for holder in holders]
 
 
-class WaitRecord:
+class WaitRecord(_Placed):
     """One task waiting for one thing: a lock, a queue, an event or a process."""
 
     __slots__ = ("ended_ns", "flat_stack", "how", "lock", "op", "passed", "started_ns", "task")
@@ -448,11 +454,6 @@ class WaitRecord:
     def after(self) -> int:
         """How often the lock has changed hands since the wait began."""
         return self.lock.handovers - self.passed
-
-    @property
-    def stack(self) -> RawStack:
-        """Where it waits, innermost frame first."""
-        return pairs(self.flat_stack)
 
 
 class GatherRecord:
@@ -487,7 +488,7 @@ class ShieldRecord:
         self.at_ns = monotonic_ns()
 
 
-class GeneratorRecord(weakref.ref[Any]):
+class GeneratorRecord(_Owned, weakref.ref[Any]):
     """One asynchronous generator, from its first iteration on."""
 
     __slots__ = (
@@ -511,21 +512,6 @@ class GeneratorRecord(weakref.ref[Any]):
     finalized_by: str  # "collected" or "loop shutdown" when the program did not close it
 
     @property
-    def stack(self) -> RawStack:
-        """Where it was iterated first, innermost frame first."""
-        return pairs(self.flat_stack)
-
-    @property
-    def owner_name(self) -> str:
-        """The name of the task that iterated it first."""
-        return self.owner.name if self.owner is not None else ""
-
-    @property
-    def owner_serial(self) -> int:
-        """The number of that task, 0 when there was none."""
-        return self.owner.serial if self.owner is not None else 0
-
-    @property
     def loop_id(self) -> int:
         """The identity of the loop in which it was started."""
         return self.owner.loop_id if self.owner is not None else 0
@@ -546,7 +532,7 @@ class HopRecord(weakref.ref[Any]):
     ended_ns: int  # an upper bound: the death of the future, which its owner awaits
 
 
-class SessionRecord:
+class SessionRecord(_Placed):
     """One session with an SDK or a server."""
 
     __slots__ = (
@@ -568,11 +554,6 @@ class SessionRecord:
     flat_stack: FlatStack  # where it was opened
     closed_ns: int  # 0 while it is open
     end_is_exact: bool  # False when only the death of the session object was seen
-
-    @property
-    def stack(self) -> RawStack:
-        """Where it was opened, innermost frame first."""
-        return pairs(self.flat_stack)
 
 
 class LoopRecord(weakref.ref[Any]):

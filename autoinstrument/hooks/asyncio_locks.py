@@ -20,7 +20,7 @@ from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.resources import ResourceTracker
 from autoinstrument.trackers.tasks import TaskTracker
 
-# dict.get of 3.11 is called on what its current_task() would look into
+# the running task; current_task() of 3.11 is a Python function, so its table is asked itself
 _RUNNING: Final = "port_running()" if env.HAS_MONITORING else "port_running(port_loop())"
 
 _LOCK_TAKEN: Final = f"""

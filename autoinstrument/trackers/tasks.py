@@ -1,6 +1,6 @@
 """Tasks: one record each, from creation to the end, and who cancelled it.
 
-`task_created`, `root_ended` and `_gone` run once for every task of the program: they read and
+`task_created`, `task_ended` and `_gone` run once for every task of the program: they read and
 write slots of one record and call nothing that they can do without (docs/performance.md).
 """
 
