@@ -22,8 +22,9 @@ from autoinstrument.records import LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
 
 _PERIOD_S: Final = 0.05
+_SOON_S: Final = 0.005  # after a late look: compiled code leaves few moments to look at a block
+_LATE_NS: Final = 30_000_000
 _DRAIN_S: Final = 0.9  # with a period on top, the last second is always outside
-_PERIOD_NS: Final = 50_000_000
 # A thread that runs Python code gives the lock away within 5 ms when another asks for it; one that
 # computed this long meanwhile was inside one compiled call.
 _KEPT_THE_LOCK_NS: Final = 40_000_000
@@ -76,9 +77,11 @@ class Watch:
         self._done = _thread.allocate_lock()
         self._running = False
         self._stop = False
+        self._slept_s = _PERIOD_S  # what was asked for the last time
         self._overslept_ns = 0
         self._computed_ns = 0
         self._computed_before: dict[int, int] = {}
+        self._kept_the_lock: set[int] = set()  # keys of loops whose code made this thread late
         self.ident = 0
         self._native_id = 0
         self.looked: Looked | None = None
@@ -148,20 +151,22 @@ class Watch:
         before, cpu = monotonic_ns(), process_time_ns()
         for record in self._world.loops.running():
             self._computed_before[record.key] = computed_ns(record)
-        _acquire(self._wake, True, _PERIOD_S)
-        self._overslept_ns = monotonic_ns() - before - _PERIOD_NS
+        self._slept_s = _SOON_S if self._overslept_ns >= _LATE_NS else _PERIOD_S
+        _acquire(self._wake, True, self._slept_s)
+        self._overslept_ns = monotonic_ns() - before - int(self._slept_s * 1e9)
         self._computed_ns = process_time_ns() - cpu
         return self._stop
 
     def _look_back(self) -> None:
-        """Report a block that kept this thread from running too: compiled code with the lock.
+        """See which loops kept this thread from running: compiled code with the lock.
 
         The interpreter hands over right after the compiled call, so that the loop's thread
         still stands in the line that made it. A process that got no processor is no block.
         """
         before, self._computed_before = self._computed_before, {}
-        late = self._overslept_ns
-        if late < self._block_ns or not env.is_only_interpreter():
+        late, slept = self._overslept_ns, int(self._slept_s * 1e9)
+        self._kept_the_lock.clear()
+        if late < _LATE_NS or not env.is_only_interpreter():
             return
         running = self._world.loops.running()
         for record in running:
@@ -169,11 +174,13 @@ class Watch:
                 continue
             if record.cpu_clock:
                 computed = computed_ns(record) - before[record.key]
-                kept = computed - _PERIOD_NS >= _KEPT_THE_LOCK_NS
+                kept = computed - slept >= _KEPT_THE_LOCK_NS
             else:  # threads cannot be told apart
-                kept = len(running) == 1 and self._computed_ns >= late * 3 // 4
+                kept = len(running) == 1 and self._computed_ns >= max(late * 3 // 4, slept)
             if kept:
-                self._report_block_of(record, late)
+                self._kept_the_lock.add(record.key)
+                if late >= self._block_ns:
+                    self._report_block_of(record, late)
 
     def _report_block_of(self, record: LoopRecord, took: int) -> None:
         frame = sys._current_frames().get(record.thread_id)
@@ -217,7 +224,8 @@ class Watch:
         root = _root_of(frame)
         known = self._last_busy.get(record.key)
         if known is None or known[0] != root:
-            self._last_busy[record.key] = (root, now)
+            kept = self._overslept_ns if record.key in self._kept_the_lock else 0
+            self._last_busy[record.key] = (root, now - kept)
             return
         self._send(record, known[1])
 
@@ -249,7 +257,7 @@ class Watch:
             return  # what hooking a library takes is not the program's fault
         if took >= min(self._block_ns // 2, 100_000_000):
             stack = capture(frame, 40)
-            beat.looks += 1
+            beat.looks += _FEWEST_LOOKS if record.key in self._kept_the_lock else 1
             if not beat.stack or took < self._block_ns:
                 beat.stack = stack
                 beat.task = self._task_on(record)

@@ -117,6 +117,57 @@ def test_two_looks_at_the_same_call_are_a_block(
     assert night.told == [300]
 
 
+def test_calls_that_leave_few_moments_to_look_are_one_block(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert night.record is not None
+    now = 1_000 * MS
+    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
+    for call in range(3):
+        night.watch._slept_s = 0.05 if call == 0 else 0.005
+        night.oversleep(late_ms=90, computed_ms=130)
+        now += 100 * MS
+        night.watch._step()
+    [beat] = night.watch._beats.values()
+    beat.answered_ns = now
+    night.watch._step()
+    assert night.told == [290]
+
+
+def test_calls_of_a_process_without_processor_are_no_block(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert night.record is not None
+    now = 1_000 * MS
+    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
+    for _ in range(3):
+        night.oversleep(late_ms=90, computed_ms=60)
+        now += 140 * MS
+        night.watch._step()
+    [beat] = night.watch._beats.values()
+    beat.answered_ns = now
+    night.watch._step()
+    assert night.told == []
+
+
+def test_late_look_is_followed_by_an_early_one(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000 * MS
+    sleeps = []
+
+    def sleep(lock: Any, blocking: bool, seconds: float) -> None:
+        nonlocal now
+        sleeps.append(seconds)
+        now += int(seconds * 1e9) + (80 * MS if len(sleeps) == 2 else 0)
+
+    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
+    monkeypatch.setattr(watch, "_acquire", sleep)
+    for _ in range(4):
+        night.watch._woken_to_stop()
+    assert sleeps == [0.05, 0.05, 0.005, 0.05]
+
+
 def test_what_this_package_does_is_not_the_programs_block(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
