@@ -38,9 +38,9 @@ def summary(
         lines = [f"asyncscope: no findings; {counted}"]
     else:
         total = sum(finding.count for finding in findings)
-        noun = "finding" if len(findings) == 1 else "findings"
+        found = _amount(len(findings), "finding")
         times = "" if total == len(findings) else f" ({total} occurrences)"
-        lines = [f"{style.bold}asyncscope: {len(findings)} {noun}{times}{style.end}; {counted}", ""]
+        lines = [f"{style.bold}asyncscope: {found}{times}{style.end}; {counted}", ""]
         for number, finding in enumerate(findings[:_MOST_SHOWN], 1):
             lines += [*_finding(number, finding, style), ""]
         if len(findings) > _MOST_SHOWN:
@@ -56,11 +56,17 @@ def summary(
 
 
 def _counted(statistics: dict[str, dict[str, int]], seconds: float) -> str:
-    tasks, scopes = statistics["tasks"], statistics["scopes"]
-    return (
-        f"{tasks['created']} tasks, {scopes['entered']} scopes, "
-        f"{statistics['generators']['started']} async generators watched for {seconds:.1f} s"
+    counts = (
+        (statistics["tasks"]["created"], "task"),
+        (statistics["scopes"]["entered"], "scope"),
+        (statistics["generators"]["started"], "async generator"),
     )
+    things = ", ".join(_amount(count, noun) for count, noun in counts)
+    return f"{things} watched for {seconds:.1f} s"
+
+
+def _amount(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _finding(number: int, finding: Finding, style: Style) -> list[str]:

@@ -25,6 +25,13 @@ def test_healthy_program_gets_one_line() -> None:
     )
 
 
+def test_one_of_a_kind_is_singular() -> None:
+    one = {"tasks": {"created": 1}, "scopes": {"entered": 1}, "generators": {"started": 1}}
+    assert summary([], one, 0.5) == (
+        "asyncscope: no findings; 1 task, 1 scope, 1 async generator watched for 0.5 s\n"
+    )
+
+
 def test_notes_follow_in_lines_of_their_own() -> None:
     text = summary([], STATISTICS, 0, notes=["report written to r.json", "second"])
     assert text.splitlines()[1:] == ["asyncscope: report written to r.json", "asyncscope: second"]
