@@ -227,7 +227,7 @@ class Agent:
         )
         patches.when_imported(
             "uvicorn.server",
-            lambda module: uvicorn_server.install(patches, module, self.finish, failed),
+            lambda module: uvicorn_server.install(patches, module, self._killed, failed),
         )
 
     def uninstall(self) -> None:
@@ -253,6 +253,12 @@ class Agent:
         except Exception as exc:
             self.moments.failed("summary and report", exc)
         self.moments.close()
+
+    def _killed(self) -> None:
+        """A signal is about to end the process, with a loop that nobody will close."""
+        if not self._finished and self.pid == _getpid():
+            self.world.loops.loop_dropped()
+        self.finish()
 
     def _keep_woven(self, now_ns: int) -> None:
         self.patches.woven.save()

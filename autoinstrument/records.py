@@ -509,7 +509,7 @@ class GeneratorRecord(_Owned, weakref.ref[Any]):
     owner: TaskRecord | None  # the task that iterated it first
     flat_stack: FlatStack
     started_ns: int
-    finalized_by: str  # "collected" or "loop shutdown" when the program did not close it
+    finalized_by: str  # "collected", "loop shutdown" or "loop gone" when nobody closed it
 
     @property
     def loop_id(self) -> int:

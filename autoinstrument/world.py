@@ -38,6 +38,8 @@ class World:
         self.hops = HopTracker(self.tasks, depth)
         self.sessions = SessionTracker(self.tasks, depth)
         self.tasks.hidden = self.loops.hidden
+        moments.on("loop_closing", self.generators.loop_gone)
+        moments.on("loop_dropped", self.generators.loop_gone)
         self.inner_of_shield: Callable[[Any], Any] = _nothing
 
     def report(self, finding: Finding) -> None:

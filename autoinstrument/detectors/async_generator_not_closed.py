@@ -1,4 +1,4 @@
-"""A started asynchronous generator is dropped, or still suspended when its loop shuts down."""
+"""A started asynchronous generator is dropped, or still suspended when its loop ends."""
 
 from typing import Any, Final
 
@@ -9,10 +9,18 @@ from autoinstrument.world import World
 
 KIND: Final = "async_generator_not_closed"
 _MOST_MADE: Final = 200
+_LATE: Final = "Its `finally` blocks and context managers run late, in another task."
+_OUTCOMES: Final = {
+    "collected": "the garbage collector found it and the loop had to close it in a task of its "
+    f"own. {_LATE}",
+    "loop shutdown": f"the loop had to close it when it shut down. {_LATE}",
+    "loop gone": "its loop ended without closing it either. Its `finally` blocks and context "
+    "managers never run.",
+}
 
 
 def attach(world: World) -> None:
-    """Look when the collector or the loop's shutdown has to close a generator."""
+    """Look when a generator was left to the collector, to the loop, or to nobody."""
     made: dict[tuple[int, int], Finding] = {}  # by iterating code and instruction
 
     def generator_dropped(record: GeneratorRecord, generator: Any, how: str) -> None:
@@ -46,15 +54,10 @@ def _finding(
     record: GeneratorRecord, location: Place, suspended: Place | None, how: str
 ) -> Finding:
     iterated = frame_place(record.stack)
-    closer = (
-        "the garbage collector found it and the loop had to close it in a task of its own"
-        if how == "collected"
-        else "the loop had to close it when it shut down"
-    )
     message = (
         f"The asynchronous generator {record.qualname}(), iterated{at(iterated)} by "
         f"{named_task(record.owner_name)}, was left suspended{at(suspended)} and never closed; "
-        f"{closer}. Its `finally` blocks and context managers run late, in another task."
+        f"{_OUTCOMES[how]}"
     )
     finding = Finding(
         KIND,

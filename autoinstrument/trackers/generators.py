@@ -85,7 +85,7 @@ class GeneratorTracker:
         return found[-1] if found else None
 
     def generator_dropped(self, generator: Any, how: str) -> None:
-        """Record that the collector or the loop's shutdown has to close a started generator."""
+        """Record that a started generator was not closed by the program, and `how` it came out."""
         # the interpreter clears weak references before it calls the finalizer
         record = self.record_of(generator) or self._lately(generator)
         if record is None or record.finalized_by:
@@ -96,6 +96,13 @@ class GeneratorTracker:
         record.finalized_by = how
         self.abandoned += 1
         self._moments.fire("generator_dropped", record, generator, how)
+
+    def loop_gone(self, loop: Any) -> None:
+        """Record that a loop closes no generator any more: those left by tasks that are over."""
+        for generator in self.of_loop(loop):
+            record = self.record_of(generator)
+            if record is not None and record.owner is not None and record.owner.ended:
+                self.generator_dropped(generator, "loop gone")
 
     def _lately(self, generator: Any) -> GeneratorRecord | None:
         for record in reversed(self.finished):

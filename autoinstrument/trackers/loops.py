@@ -84,6 +84,15 @@ class LoopTracker:
         self.closed += 1
         self._moments.fire("loop_closing", loop)
 
+    def loop_dropped(self) -> None:
+        """Tell that the process is about to end while a loop runs in this thread."""
+        here = threading.get_ident()
+        for record in self.running():
+            loop = record()
+            if loop is not None and record.thread_id == here:
+                self._moments.fire("loop_ending", loop)
+                self._moments.fire("loop_dropped", loop)
+
     def loop_error(self, loop: Any, context: dict[str, Any]) -> None:
         """Tell that a loop's exception handler is called."""
         self.errors += 1

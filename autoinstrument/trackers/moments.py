@@ -20,8 +20,9 @@ MOMENTS: Final = (
     "gather_failed",  # gather record
     "shield_left",  # shield record
     "loop_error",  # context dictionary of the exception handler
-    "loop_ending",  # loop: asyncio.run() is about to cancel what is left
+    "loop_ending",  # loop: what is left is about to be cancelled, or ends with the process
     "loop_closing",  # loop: close() was called
+    "loop_dropped",  # loop: the process ends by a signal while it runs
     "loop_mismatch",  # object bound to another loop, frame
     "error_seen",  # exception, stack, task record: it leaves a frame, or ended a task
     "library_hooked",  # module: its hooks are in place

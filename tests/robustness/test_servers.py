@@ -24,6 +24,8 @@ APP = """
 import asyncio, os
 
 lock = asyncio.Lock()
+kept = asyncio.Lock()
+left = []
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -39,6 +41,8 @@ async def app(scope, receive, send):
         await taken.wait()
         lock.release()
         await task
+    if scope["path"] == "/left" and not left:
+        await asyncio.gather(keeps(), begins())
     body = f"{os.getpid()} VERSION".encode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body})
@@ -47,7 +51,20 @@ async def held(taken):
     await lock.acquire()
     taken.set()
     await asyncio.sleep(0)
+
+async def keeps():
+    await kept.acquire()
+
+async def begins():
+    left.append(numbers())
+    async for _ in left[0]:
+        break
+
+async def numbers():
+    yield 1
+    yield 2
 """
+AT_THE_END = {"lock_held_at_task_end", "async_generator_not_closed"}  # of what /left leaves behind
 
 
 def free_port() -> int:
@@ -141,6 +158,36 @@ def test_gunicorn_forks_workers_that_are_watched(tmp_path: Path, preload: list[s
         kinds = [finding["kind"] for finding in found[pid]["findings"]]
         assert "lock_released_by_other_task" in kinds
         assert list(tmp_path.glob(f"run.jsonl.{pid}.*"))
+
+
+GUNICORN = ["gunicorn", "app:app", "-w", "2", "-b", "127.0.0.1:PORT", "-k"]
+
+
+@pytest.mark.parametrize(
+    ("command", "count"),
+    [
+        (["uvicorn", "app:app", "--port", "PORT"], 1),
+        (["uvicorn", "app:app", "--port", "PORT", "--loop", "uvloop"], 1),
+        (["uvicorn", "app:app", "--port", "PORT", "--workers", "2"], 2),
+        ([*GUNICORN, "uvicorn.workers.UvicornWorker"], 2),
+        ([*GUNICORN, "asgi"], 2),  # ends by itself, and closes its loop without asyncio.run()
+    ],
+    ids=["uvicorn", "uvloop", "uvicorn-workers", "gunicorn-uvicorn", "gunicorn-asgi"],
+)
+@pytest.mark.parametrize("path", ["/", "/left"])
+def test_what_is_left_at_the_end_of_a_server_is_found(
+    tmp_path: Path, command: list[str], count: int, path: str
+) -> None:
+    write(tmp_path, APP, "app.py")
+    port = free_port()
+    command = [part.replace("PORT", str(port)) for part in command]
+    with serving(tmp_path, command) as process:
+        workers = workers_of(port, tmp_path, count, path)
+        ends_well(process, tmp_path, number=signal.SIGTERM)
+    found = reports(tmp_path)
+    for pid in workers:
+        kinds = [finding["kind"] for finding in found[pid]["findings"]]
+        assert AT_THE_END & set(kinds) == (AT_THE_END if path == "/left" else set()), kinds
 
 
 def test_uvicorn_workers_are_watched(tmp_path: Path) -> None:

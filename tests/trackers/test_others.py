@@ -61,6 +61,26 @@ def test_exhausted_and_unknown_generators_are_not_dropped(stage: Stage) -> None:
     close(unknown)
 
 
+def test_generator_whose_task_is_over_is_left_when_its_loop_is_gone(stage: Stage) -> None:
+    loop, other = Thing(), Thing()
+    stage.begin("owner")
+    generator, elsewhere = started(), started()
+    stage.generators.generator_started(generator, None)
+    stage.generators.generator_started(elsewhere, None)
+    owner: Any = stage.generators.live[id(generator)].owner
+    owner.loop_id = id(loop)
+    stage.generators.loop_gone(loop)
+    assert stage.moments_told() == []  # its task may still close it
+    stage.generators.live[id(elsewhere)].owner = None
+    owner.ended_ns = 5
+    stage.generators.loop_gone(other)
+    assert stage.moments_told() == []
+    stage.generators.loop_gone(loop)
+    assert [facts[2] for _, facts in stage.told] == ["loop gone"]
+    close(generator)
+    close(elsewhere)
+
+
 def test_generator_that_died_is_counted_and_forgotten(stage: Stage) -> None:
     generator = started()
     stage.generators.generator_started(generator, None)
@@ -123,6 +143,20 @@ def test_loop_is_known_from_its_first_run_to_its_close(stage: Stage) -> None:
     assert stage.moments_told() == ["loop_closing"]
     assert len(runs) == 1
     assert stage.loops.statistics()["closed"] == 1
+
+
+def test_loop_of_this_thread_alone_is_dropped_with_the_process(stage: Stage) -> None:
+    here, stopped, elsewhere = Thing(), Thing(), Thing()
+    for loop in (here, stopped):
+        stage.loops.loop_started(loop)
+    stage.loops.loop_stopped(stopped)
+    thread = threading.Thread(target=stage.loops.loop_started, args=(elsewhere,))
+    thread.start()
+    thread.join()
+    stage.loops.live[id(elsewhere)].thread_id = threading.get_ident() + 1
+    stage.told.clear()
+    stage.loops.loop_dropped()
+    assert stage.told == [("loop_ending", (here,)), ("loop_dropped", (here,))]
 
 
 def test_loop_that_dies_is_forgotten_but_counted(stage: Stage) -> None:
