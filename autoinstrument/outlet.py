@@ -5,7 +5,6 @@ something to export (docs/architecture.md). Where a task's span stands is known 
 program's own spans and child processes hang below it.
 """
 
-import _thread
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from autoinstrument.config.schema import Settings
+from autoinstrument.native import allocate_lock
 from autoinstrument.records import TaskRecord
 from autoinstrument.watch import computed_ns
 from autoinstrument.world import World
@@ -59,7 +59,7 @@ class Outlet:
         self._failed = failed
         self._world = world
         self._made: list[Any] | None = None
-        self._making = _thread.allocate_lock()
+        self._making = allocate_lock()
         self._on = True
         self._forking = False
         self._forked_in: SpanContext | None = None
@@ -222,7 +222,7 @@ class Outlet:
 
         self._forking = False
         self._made = None
-        self._making = _thread.allocate_lock()
+        self._making = allocate_lock()
         self._collector.after_fork()
         self._traces.after_fork(RemoteParent(os.environ, self._forked_in))
 

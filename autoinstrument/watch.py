@@ -16,7 +16,13 @@ from time import monotonic_ns, process_time_ns
 from typing import Any, Final, Protocol
 
 from autoinstrument import env
-from autoinstrument.native import wait_until_gone
+from autoinstrument.native import (
+    acquire,
+    allocate_lock,
+    get_ident,
+    start_new_thread,
+    wait_until_gone,
+)
 from autoinstrument.places import capture, is_own_file, is_user_file
 from autoinstrument.records import LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
@@ -30,7 +36,6 @@ _DRAIN_S: Final = 0.9  # with a period on top, the last second is always outside
 _KEPT_THE_LOCK_NS: Final = 40_000_000
 _FEWEST_LOOKS: Final = 2
 # bound before a test suite mocks them, or a detector of blocking calls takes us for the program
-_acquire = _thread.LockType.acquire
 _monotonic = time.monotonic
 _cpu_clock: Final[Any] = getattr(time, "clock_gettime_ns", None)
 _RUN_ONCE: Final[Any] = vars(BaseEventLoop)["_run_once"]
@@ -73,8 +78,8 @@ class Watch:
         self._block_ns = world.settings.block_ms * 1_000_000
         self._beats: dict[int, _Beat] = {}
         self._last_busy: dict[int, tuple[int, int]] = {}
-        self._wake = _thread.allocate_lock()
-        self._done = _thread.allocate_lock()
+        self._wake = allocate_lock()
+        self._done = allocate_lock()
         self._running = False
         self._stop = False
         self._slept_s = _PERIOD_S  # what was asked for the last time
@@ -94,21 +99,21 @@ class Watch:
             return
         self._running = True
         self._stop = False
-        _acquire(self._wake, False)
-        _acquire(self._done, False)
+        acquire(self._wake, False)
+        acquire(self._done, False)
         try:
-            _thread.start_new_thread(self._run, ())
+            start_new_thread(self._run, ())
         except RuntimeError:  # no thread can be started any more, as at the interpreter's end
             self._running = False
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """End the thread and wait until it is gone."""
-        if not self._running or self.ident == _thread.get_ident():
+        if not self._running or self.ident == get_ident():
             return
         self._stop = True
         if self._wake.locked():
             self._wake.release()
-        if _acquire(self._done, True, timeout_s):
+        if acquire(self._done, True, timeout_s):
             self._running = False
             wait_until_gone(self._native_id)
 
@@ -117,11 +122,11 @@ class Watch:
         self._running = False
         self._beats.clear()
         self._last_busy.clear()
-        self._wake = _thread.allocate_lock()
-        self._done = _thread.allocate_lock()
+        self._wake = allocate_lock()
+        self._done = allocate_lock()
 
     def _run(self) -> None:
-        self.ident = _thread.get_ident()
+        self.ident = get_ident()
         self._native_id = _thread.get_native_id()
         last_drain = _monotonic()
         try:
@@ -152,7 +157,7 @@ class Watch:
         for record in self._world.loops.running():
             self._computed_before[record.key] = computed_ns(record)
         self._slept_s = _SOON_S if self._overslept_ns >= _LATE_NS else _PERIOD_S
-        _acquire(self._wake, True, self._slept_s)
+        acquire(self._wake, True, self._slept_s)
         self._overslept_ns = monotonic_ns() - before - int(self._slept_s * 1e9)
         self._computed_ns = process_time_ns() - cpu
         return self._stop

@@ -5,7 +5,6 @@ the interpreter, like a daemon thread.
 """
 
 import _thread
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from autoinstrument.export.transport import Transport
-from autoinstrument.native import wait_until_gone
+from autoinstrument.native import Flag, allocate_lock, start_new_thread, wait_until_gone
 
 _MOST_BYTES: Final = 8 << 20
 _SEND_S: Final = 30.0
@@ -55,13 +54,13 @@ class Sender:
         self._until = 0.0  # set once the process ends
         self._failures = 0  # in a row
         self._rest_until = 0.0
-        self._wake = threading.Event()
-        self._idle = threading.Event()
+        self._wake = Flag()
+        self._idle = Flag()
         self._idle.set()
         self._running = False
         self._paused = False
         self._native_id = 0
-        self._ended = _thread.allocate_lock()  # held while the thread runs
+        self._ended = allocate_lock()  # held while the thread runs
 
     def start(self) -> None:
         """Start the thread unless it runs; where none can be started, `finish` sends itself."""
@@ -71,7 +70,7 @@ class Sender:
         if not self._ended.acquire(timeout=0):
             return  # one that was asked to end is still sending
         try:
-            _thread.start_new_thread(self._run, ())
+            start_new_thread(self._run, ())
         except RuntimeError:  # the interpreter is shutting down
             self._ended.release()
             return

@@ -3,13 +3,13 @@
 A thread that wants the interpreter gets it after 5 ms from one that does not offer it.
 """
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
+from autoinstrument.native import sleep
+
 T = TypeVar("T")
 _SLICE: Final = 64  # spans: about 0.5 ms
-_sleep = time.sleep  # bound before a test suite mocks it
 
 
 def in_slices(items: Iterable[T], size: int = _SLICE) -> Iterator[T]:
@@ -17,4 +17,4 @@ def in_slices(items: Iterable[T], size: int = _SLICE) -> Iterator[T]:
     for number, item in enumerate(items, 1):
         yield item
         if not number % size:
-            _sleep(0)
+            sleep(0)

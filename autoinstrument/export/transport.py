@@ -11,7 +11,6 @@ import logging
 import os
 import random
 import ssl
-import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from autoinstrument.export.resource import version
+from autoinstrument.native import Flag
 
 SIGNALS: Final = ("traces", "metrics", "logs")
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
@@ -206,7 +206,7 @@ class PlainJson:
 
     def __init__(self, variables: Variables) -> None:
         """Read the variables now, so that a wrong one is told at the start."""
-        self._hurry = threading.Event()
+        self._hurry = Flag()
         self._targets = {signal: _Target(variables, signal) for signal in SIGNALS}
 
     def send(self, signal: str, payload: Any, until: float) -> str:

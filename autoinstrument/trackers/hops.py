@@ -1,11 +1,11 @@
 """Hops between threads: work that a task sends to a thread, or a thread to a loop."""
 
-import threading
 from collections import deque
 from time import monotonic_ns
 from types import FrameType
 from typing import Any
 
+from autoinstrument.native import get_ident
 from autoinstrument.places import capture
 from autoinstrument.records import HopRecord, TaskRecord
 from autoinstrument.trackers.tasks import TaskTracker
@@ -30,7 +30,7 @@ class HopTracker:
         record.serial = self.count
         record.how = how
         record.task = self._tasks.current()
-        record.thread_id = threading.get_ident()
+        record.thread_id = get_ident()
         record.stack = capture(frame, self.stack_depth)
         record.started_ns = monotonic_ns()
         record.ended_ns = 0

@@ -6,6 +6,7 @@ import time
 from time import monotonic_ns
 from typing import Any
 
+from autoinstrument.native import get_ident
 from autoinstrument.records import LoopRecord
 from autoinstrument.trackers.moments import Moments
 
@@ -58,7 +59,7 @@ class LoopTracker:
             return
         record.runs += 1
         record.cpu_clock = _cpu_clock_of_this_thread()
-        record.thread_id = threading.get_ident()
+        record.thread_id = get_ident()
         if self.first_run is not None:
             self.first_run()
         self._moments.fire("loop_started", record)
@@ -86,7 +87,7 @@ class LoopTracker:
 
     def loop_dropped(self) -> None:
         """Tell that the process is about to end while a loop runs in this thread."""
-        here = threading.get_ident()
+        here = get_ident()
         for record in self.running():
             loop = record()
             if loop is not None and record.thread_id == here:
@@ -124,10 +125,10 @@ def _cpu_clock_of_this_thread() -> int:
     """
     if sys.platform != "linux":
         return 0
-    return time.pthread_getcpuclockid(threading.get_ident())
+    return time.pthread_getcpuclockid(get_ident())
 
 
 def _is_hidden_thread() -> bool:
     """Whether this thread carries the mark by which debuggers leave their own threads alone."""
     known: dict[int, Any] = getattr(threading, "_active", {})
-    return bool(getattr(known.get(threading.get_ident()), "pydev_do_not_trace", False))
+    return bool(getattr(known.get(get_ident()), "pydev_do_not_trace", False))

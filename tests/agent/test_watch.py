@@ -162,7 +162,7 @@ def test_late_look_is_followed_by_an_early_one(
         now += int(seconds * 1e9) + (80 * MS if len(sleeps) == 2 else 0)
 
     monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
-    monkeypatch.setattr(watch, "_acquire", sleep)
+    monkeypatch.setattr(watch, "acquire", sleep)
     for _ in range(4):
         night.watch._woken_to_stop()
     assert sleeps == [0.05, 0.05, 0.005, 0.05]

@@ -154,6 +154,6 @@ def test_storm_is_cut_before_tasks_are_placed() -> None:
 
 def test_work_of_the_exporters_comes_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     offers: list[float] = []
-    monkeypatch.setattr(slices, "_sleep", offers.append)
+    monkeypatch.setattr(slices, "sleep", offers.append)
     assert list(slices.in_slices(range(200))) == list(range(200))
     assert offers == [0, 0, 0]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import SCRIPTS, Child, child_environment, run_child
-from tests.robustness.watched import said, write
+from tests.robustness.watched import both, others, said, write
 
 pytestmark = pytest.mark.heavy
 
@@ -95,6 +95,7 @@ from sentry_sdk.integrations.asyncio import AsyncioIntegration
 sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", traces_sample_rate=1.0, shutdown_timeout=0,
                 integrations=[AsyncioIntegration()])
 """
+GEVENT_PATCHES = "from gevent import monkey\nmonkey.patch_all()\n"
 NEIGHBOURS = {
     "opentelemetry-instrument": Neighbour(
         "opentelemetry.instrumentation",
@@ -131,6 +132,8 @@ NEIGHBOURS = {
     "gevent installed": Neighbour("gevent"),
     "gevent before": Neighbour("gevent", first="import gevent\n"),
     "gevent after": Neighbour("gevent", after="import gevent\n"),
+    "gevent patches before": Neighbour("gevent", first=GEVENT_PATCHES),
+    "gevent patches after": Neighbour("gevent", after=GEVENT_PATCHES),
     "debugpy": Neighbour(
         "debugpy",
         ("{python}", "-Xfrozen_modules=off", "-m", "debugpy", "--listen", "0", "{program}"),
@@ -172,6 +175,56 @@ def test_beside_another_agent(tmp_path: Path, name: str, how: str) -> None:
     kinds = {finding["kind"] for found in reports for finding in found["findings"]}
     assert "lock_released_by_other_task" in kinds
     assert max(found["statistics"]["tasks"]["created"] for found in reports) >= 7
+
+
+GEVENT_PROGRAM = (
+    GEVENT_PATCHES
+    + """
+import asyncio, os, sys, threading, time
+import gevent
+from gevent.server import StreamServer
+
+async def main():
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.server_port)
+    writer.write(b"hello\\n")
+    print(await reader.readline(), await asyncio.to_thread(os.path.basename, "a/b"))
+    writer.close()
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", "print(3)", stdout=-1)
+    print(await child.communicate())
+    begin = time.monotonic()
+    while time.monotonic() - begin < 1:  # blocks
+        pass
+
+def elsewhere():
+    print(asyncio.run(asyncio.sleep(0.1, "in a thread")))
+
+server = StreamServer(("127.0.0.1", 0), lambda client, address: client.sendall(client.recv(99)))
+server.start()
+asyncio.run(main())
+server.stop()
+thread = threading.Thread(target=elsewhere)
+thread.start()
+thread.join()
+print(threading.active_count(), gevent.spawn(lambda: 5).get())
+print(gevent.get_hub().join(20))  # True once nothing is left to do
+"""
+)
+
+
+@pytest.mark.parametrize("exporter", ["none", "file"])
+def test_gevent_with_its_patches_sees_no_greenlet_of_ours(tmp_path: Path, exporter: str) -> None:
+    if find_spec("gevent") is None:
+        pytest.skip("gevent is not installed")
+    env = {"ASYNCSCOPE_EXPORTER": exporter, "ASYNCSCOPE_FILE": str(tmp_path / "spans")}
+    alone, child = both(tmp_path, GEVENT_PROGRAM, env)
+    assert (child.status, child.out) == (alone.status, alone.out)
+    assert alone.out.splitlines()[-1] == "True"
+    assert others(alone.err) == []
+    assert [line for line in said(child.err) if "failed" in line] == []
+    found = json.loads((tmp_path / "report.json").read_text())["findings"]
+    assert [(f["kind"], f["location"]["function"]) for f in found] == [
+        ("event_loop_blocked", "main")
+    ]
 
 
 def test_second_copy_of_asyncio_is_said(tmp_path: Path) -> None:
