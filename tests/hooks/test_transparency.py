@@ -5,6 +5,7 @@ import gc
 import inspect
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -12,6 +13,8 @@ import pytest
 import uvloop
 
 from autoinstrument.agent import current, uninstall
+from autoinstrument.hooks.patching import Patches
+from tests.helpers import ROOT
 from tests.hooks import (
     probes_anyio,
     probes_process,  # noqa: F401 - fills the table
@@ -84,6 +87,23 @@ def cases() -> list[Any]:
 
 def names(probes: Mapping[str, Callable[..., Any]]) -> list[Any]:
     return [pytest.param(name, id=name, marks=marks(probe)) for name, probe in probes.items()]
+
+
+def test_library_that_is_hooked_is_named_in_the_document(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked = set()
+    when_imported = Patches.when_imported
+
+    def noted(self: Patches, module: str, hook: Callable[[ModuleType], None]) -> None:
+        hooked.add(module.partition(".")[0])
+        when_imported(self, module, hook)
+
+    monkeypatch.setattr(Patches, "when_imported", noted)
+    install()
+    text = (ROOT / "docs" / "transparency.md").read_text(encoding="utf-8")
+    assert {"anyio", "uvicorn", "mcp"} <= hooked
+    assert [library for library in sorted(hooked) if f"`{library}" not in text] == []
 
 
 @pytest.mark.parametrize(("name", "backend"), cases())
