@@ -4,6 +4,7 @@ Each flag says what it is about and since when; `asyncscope doctor` prints them.
 """
 
 import sys
+from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ def facts() -> dict[str, bool | str]:
     }
 
 
+@cache  # to look for a module that is not there takes half a millisecond
 def _interpreters() -> Any:
     """Return the module that knows the interpreters of this process, or None."""
     for name in ("_interpreters", "_xxsubinterpreters"):

@@ -139,11 +139,13 @@ class TaskRecord(_Placed, weakref.ref[Any]):
         "last_name",
         "loop_id",
         "outcome",
+        "parked_ns",
         "qualname",
         "scopes",
         "serial",
         "story",
         "wait",
+        "waiter_id",
     )
 
     key: int
@@ -160,6 +162,9 @@ class TaskRecord(_Placed, weakref.ref[Any]):
     scopes: "list[ScopeRecord] | None"  # entered and not left, outermost first
     wait: "WaitRecord | None"
     story: _TaskStory | None
+    # Both are set at the first look at the task (`looks.py`), and not there before.
+    waiter_id: int  # identity of the future that it waited for, 0 when it was running or ready
+    parked_ns: int  # when it was first seen to wait for that one
 
     @property
     def ended(self) -> bool:
@@ -188,6 +193,14 @@ class TaskRecord(_Placed, weakref.ref[Any]):
         if task is not None:
             self.last_name = name_of(task, self.serial, self.last_name)
         return self.last_name or f"task {self.serial}"
+
+    @property
+    def waits_since_ns(self) -> int:
+        """When it was first seen to wait for what it waited for at the last look, or 0."""
+        try:
+            return self.parked_ns if self.waiter_id else 0
+        except AttributeError:  # nobody has looked at it yet
+            return 0
 
     def remember_name(self) -> None:
         """Keep the name beyond the task's end; to do so for every task would cost too much."""
@@ -439,8 +452,19 @@ class LockRecord(weakref.ref[Any]):
 class WaitRecord(_Placed):
     """One task waiting for one thing: a lock, a queue, an event or a process."""
 
-    __slots__ = ("ended_ns", "flat_stack", "how", "lock", "op", "passed", "started_ns", "task")
+    __slots__ = (
+        "ended_ns",
+        "flat_stack",
+        "how",
+        "lock",
+        "op",
+        "passed",
+        "serial",
+        "started_ns",
+        "task",
+    )
 
+    serial: int
     task: TaskRecord
     lock: LockRecord
     op: str  # `acquire`, `get`, `put`, `join` or `wait`

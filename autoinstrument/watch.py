@@ -11,8 +11,9 @@ import asyncio.runners
 import sys
 import time
 from asyncio.base_events import BaseEventLoop
+from collections import deque
 from collections.abc import Callable
-from time import monotonic_ns, process_time_ns
+from time import monotonic_ns, process_time_ns, thread_time_ns
 from typing import Any, Final, Protocol
 
 from autoinstrument import env
@@ -30,6 +31,10 @@ from autoinstrument.world import World
 _PERIOD_S: Final = 0.05
 _SOON_S: Final = 0.005  # after a late look: compiled code leaves few moments to look at a block
 _LATE_NS: Final = 30_000_000
+_QUIET_NS: Final = (
+    2_000_000_000  # when nothing has run for so long, detectors are called less often
+)
+_SLOW_TICK_NS: Final = 225_000_000  # every fifth look
 _DRAIN_S: Final = 0.9  # with a period on top, the last second is always outside
 # A thread that runs Python code gives the lock away within 5 ms when another asks for it; one that
 # computed this long meanwhile was inside one compiled call.
@@ -87,6 +92,11 @@ class Watch:
         self._computed_ns = 0
         self._computed_before: dict[int, int] = {}
         self._kept_the_lock: set[int] = set()  # keys of loops whose code made this thread late
+        self._computed_idle: dict[int, int] | None = None  # at the last look, if no loop was busy
+        self._still_since_ns = 0
+        self._ticked_ns = 0
+        self._clock_is_fine = False
+        self._jobs: deque[Callable[[], None]] = deque()
         self.ident = 0
         self._native_id = 0
         self.looked: Looked | None = None
@@ -117,9 +127,27 @@ class Watch:
             self._running = False
             wait_until_gone(self._native_id)
 
+    def ask(self, job: Callable[[], None]) -> bool:
+        """Let the thread do a job at once; return False if it does not run."""
+        if not self.ident or self._stop:
+            return False
+        self._jobs.append(job)
+        if self._wake.locked():
+            self._wake.release()
+        return True
+
+    def _do_jobs(self) -> None:
+        while self._jobs:
+            try:
+                self._jobs.popleft()()
+            except Exception as exc:
+                self._failed("question to the watch thread", exc)
+
     def forget_thread(self) -> None:
         """In a forked child: the thread is not there, and its locks may be in any state."""
         self._running = False
+        self.ident = 0
+        self._jobs.clear()
         self._beats.clear()
         self._last_busy.clear()
         self._wake = allocate_lock()
@@ -128,9 +156,11 @@ class Watch:
     def _run(self) -> None:
         self.ident = get_ident()
         self._native_id = _thread.get_native_id()
+        self._clock_is_fine = _clock_is_fine()
         last_drain = _monotonic()
         try:
             while not self._woken_to_stop():
+                self._do_jobs()
                 self._look_back()
                 self._step()
                 if self.drains and _monotonic() - last_drain >= _DRAIN_S:
@@ -200,21 +230,52 @@ class Watch:
 
     def _step(self) -> None:
         running = self._world.loops.running()
-        if running and env.is_only_interpreter():
-            self._look_at(running)
-        self._moments.fire("tick", monotonic_ns())
+        computed = {record.key: computed_ns(record) for record in running}
+        busy = self._look_at(running) if running and env.is_only_interpreter() else False
+        still = not busy and self._nothing_has_run(running, computed)
+        self._computed_idle = None if busy else computed
+        now_ns = monotonic_ns()
+        if not still:
+            self._still_since_ns = now_ns
+        if still and now_ns - self._ticked_ns < _SLOW_TICK_NS and self._can_wait(now_ns):
+            return
+        self._ticked_ns = now_ns
+        self._world.looks.still = still
+        self._moments.unfinished = False
+        self._moments.fire("tick", now_ns)
 
-    def _look_at(self, running: list[LoopRecord]) -> None:
+    def _nothing_has_run(self, running: list[LoopRecord], computed: dict[int, int]) -> bool:
+        """Whether all loops were idle at the last look, and none of their threads ran since."""
+        return (
+            self._clock_is_fine
+            and computed == self._computed_idle
+            and all(record.cpu_clock for record in running)
+        )
+
+    def _can_wait(self, now_ns: int) -> bool:
+        """Whether no detector waits for a time to come, or has more to look at."""
+        world = self._world
+        return (
+            now_ns - self._still_since_ns >= _QUIET_NS
+            and not self._moments.unfinished
+            and not (world.tasks.cancelling or world.scopes.cancelling)
+            and world.looks.is_done
+        )
+
+    def _look_at(self, running: list[LoopRecord]) -> bool:
+        """Look at all loops; return whether any of them is busy, or was asked for an answer."""
         frames = sys._current_frames()
+        busy = False
         try:
             for record in running:
-                self._look(record, frames.get(record.thread_id))
+                busy |= self._look(record, frames.get(record.thread_id))
         finally:
             frames.clear()
             del frames
+        return busy or bool(self._beats)
 
-    def _look(self, record: LoopRecord, frame: Any) -> None:
-        """Look at one loop's thread; `frame` is what it executes now."""
+    def _look(self, record: LoopRecord, frame: Any) -> bool:
+        """Look at one loop's thread, return whether it is busy; `frame` is what it executes now."""
         now = monotonic_ns()
         idle = frame is None or _is_waiting(frame) or _is_loop_itself(frame)
         if self.looked is not None:
@@ -222,17 +283,18 @@ class Watch:
         beat = self._beats.get(record.key)
         if beat is not None:
             self._look_at_beat(record, beat, frame, now)
-            return
+            return True
         if idle:
             self._last_busy.pop(record.key, None)
-            return
+            return False
         root = _root_of(frame)
         known = self._last_busy.get(record.key)
         if known is None or known[0] != root:
             kept = self._overslept_ns if record.key in self._kept_the_lock else 0
             self._last_busy[record.key] = (root, now - kept)
-            return
-        self._send(record, known[1])
+        else:
+            self._send(record, known[1])
+        return True
 
     def _tell(self, record: LoopRecord, now: int, *, idle: bool) -> None:
         try:
@@ -291,6 +353,15 @@ class Watch:
         record.blocked_max_ns = max(record.blocked_max_ns, took)
         self._world.loops.blocked += 1
         self._moments.fire("blocked", record, beat.stack, took, beat.task)
+
+
+def _clock_is_fine() -> bool:
+    """Whether the shortest step of a thread shows in its clock, as on Linux itself.
+
+    Emulated kernels count in ticks of milliseconds, and what runs between them is not seen.
+    """
+    first = thread_time_ns()
+    return any(thread_time_ns() != first for _ in range(100))
 
 
 def computed_ns(record: LoopRecord) -> int:

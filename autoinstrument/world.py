@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autoinstrument.config.schema import Settings
 from autoinstrument.findings import FindingStore
+from autoinstrument.looks import Looks
 from autoinstrument.places import is_user_file
 from autoinstrument.records import Finding, Related
 from autoinstrument.trackers.generators import GeneratorTracker
@@ -40,6 +41,7 @@ class World:
         self.tasks.hidden = self.loops.hidden
         moments.on("loop_closing", self.generators.loop_gone)
         moments.on("loop_dropped", self.generators.loop_gone)
+        self.looks = Looks(self.tasks, self.resources, moments)
         self.inner_of_shield: Callable[[Any], Any] = _nothing
 
     def report(self, finding: Finding) -> None:

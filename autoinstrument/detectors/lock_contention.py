@@ -40,16 +40,16 @@ class _Holders:
 
 
 def attach(world: World) -> None:
-    """Look at each wait that was resolved; note on the tick what the holders do."""
+    """Look at each wait that was resolved; note now and then what the holders do."""
     least_ns = world.settings.lock_wait_ms * 1_000_000
     holders: dict[int, _Holders] = {}
     waited: dict[tuple[int, int], int] = {}
 
-    def tick(now_ns: int) -> None:
+    def waited_for(now_ns: int, waits: list[WaitRecord]) -> None:
         looked: set[int] = set()
-        for wait in list(world.resources.waiting.values()):
+        for wait in waits:
             lock = wait.lock
-            if wait.op != "acquire" or now_ns - wait.started_ns < 50_000_000:
+            if now_ns - wait.started_ns < 50_000_000:
                 continue
             if lock.serial in looked or (len(holders) >= _MOST and lock.serial not in holders):
                 continue
@@ -72,7 +72,7 @@ def attach(world: World) -> None:
         if not wait.lock.waiting:
             holders.pop(wait.lock.serial, None)
 
-    world.moments.on("tick", tick)
+    world.moments.on("locks_waited_for", waited_for)
     world.moments.on("lock_wait_ended", lock_wait_ended)
 
 

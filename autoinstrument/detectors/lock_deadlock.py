@@ -11,13 +11,13 @@ from autoinstrument.world import World
 
 KIND: Final = "lock_deadlock"
 _OLD_NS: Final = 300_000_000
-_MOST_LOOKS: Final = 100  # waits looked at per tick
+_MOST_LOOKS: Final = 100  # for cycles at each tick; the others come at the next ones
 
 
 def attach(world: World) -> None:
-    """Look when a wait begins, and on the tick at waits that are old."""
+    """Look when a wait begins, and again when it is old."""
     said: set[frozenset[int]] = set()
-    cursor = [0]
+    looked: set[int] = set()  # numbers of old waits that had their turn
 
     def look(record: TaskRecord) -> None:
         cycle = cycle_from(world, record)
@@ -32,17 +32,22 @@ def attach(world: World) -> None:
         if wait.op == "acquire" and not holder_goes_on(world, wait):
             look(wait.task)
 
-    def tick(now_ns: int) -> None:
-        waits = list(world.resources.waiting.values())
-        if cursor[0] >= len(waits):
-            cursor[0] = 0
-        for wait in waits[cursor[0] : cursor[0] + _MOST_LOOKS]:
-            if wait.op == "acquire" and now_ns - wait.started_ns > _OLD_NS:
-                look(wait.task)
-        cursor[0] += _MOST_LOOKS
+    def waited_for(now_ns: int, waits: list[WaitRecord]) -> None:
+        old = [
+            wait
+            for wait in waits
+            if wait.serial not in looked
+            and now_ns - wait.started_ns > _OLD_NS
+            and not holder_goes_on(world, wait)
+        ]
+        for wait in old[:_MOST_LOOKS]:
+            looked.add(wait.serial)
+            look(wait.task)
+        if len(old) <= _MOST_LOOKS:
+            looked.clear()
 
     world.moments.on("lock_waited", lock_waited)
-    world.moments.on("tick", tick)
+    world.moments.on("locks_waited_for", waited_for)
 
 
 def _finding(cycle: list[Edge]) -> Finding:

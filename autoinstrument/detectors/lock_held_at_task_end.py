@@ -5,7 +5,7 @@ from typing import Any, Final
 from autoinstrument.detectors._tools import at, frame_place, opening, related, shown
 from autoinstrument.detectors._waits import helper_parent
 from autoinstrument.places import has_user_frame
-from autoinstrument.records import Finding, Hold, LockRecord
+from autoinstrument.records import Finding, Hold, LockRecord, WaitRecord
 from autoinstrument.world import World
 
 KIND: Final = "lock_held_at_task_end"
@@ -31,16 +31,16 @@ def attach(world: World) -> None:
             said.add((lock.serial, hold.owner_serial))
             world.report(_finding(world, lock, hold))
 
-    def tick(now_ns: int) -> None:
-        for wait in list(world.resources.waiting.values()):
-            if wait.op == "acquire" and now_ns - wait.started_ns > _WAITED_NS:
+    def waited_for(now_ns: int, waits: list[WaitRecord]) -> None:
+        for wait in waits:
+            if now_ns - wait.started_ns > _WAITED_NS:
                 look(wait.lock, final=False)
 
     def ending(loop: Any) -> None:
         for lock in list(world.resources.locks.values()):
             look(lock, loop, final=True)
 
-    world.moments.on("tick", tick)
+    world.moments.on("locks_waited_for", waited_for)
     world.moments.on("loop_ending", ending)
     world.moments.on("loop_closing", ending)
 

@@ -9,13 +9,12 @@ from autoinstrument.records import Finding, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "task_wait_cycle"
-_MOST_LOOKS: Final = 500  # tasks looked at per tick
 
 
 def attach(world: World) -> None:
-    """Look on the tick at a part of the tasks, and at all of them when a loop ends."""
+    """Look at each wait that lasts, once, and at all waits when a loop ends."""
     checks = _Checks(world)
-    world.moments.on("tick", checks.tick)
+    world.moments.on("tasks_wait", checks.look)
     world.moments.on("loop_ending", checks.ending)
     world.moments.on("loop_closing", checks.ending)
 
@@ -24,38 +23,16 @@ class _Checks:
     def __init__(self, world: World) -> None:
         self._world = world
         self._said: set[frozenset[int]] = set()
-        self._cursor = 0
-        self._waits: dict[int, int] = {}  # task's number -> its wait; negative once judged
 
-    def tick(self, now_ns: int) -> None:
-        """Judge the waits that have lasted since the last round, each of them once."""
-        records = list(self._world.tasks.live.values())
-        if self._cursor >= len(records):
-            self._cursor = 0
-            alive = {record.serial for record in records}
-            self._waits = {key: value for key, value in self._waits.items() if key in alive}
-        for record in records[self._cursor : self._cursor + _MOST_LOOKS]:
-            if self._lasts(record):
-                self._judge(record)
-        self._cursor += _MOST_LOOKS
+    def look(self, records: list[TaskRecord]) -> None:
+        """Judge the waits that have lasted since the last look."""
+        for record in records:
+            self._judge(record)
 
     def ending(self, *_: Any) -> None:
         """Judge all waits."""
         for record in list(self._world.tasks.live.values())[:20_000]:
             self._judge(record)
-
-    def _lasts(self, record: TaskRecord) -> bool:
-        """Whether a task waits as it did when it was looked at last, and was not judged since."""
-        task = record()
-        waiter = stacks.awaited(task) if task is not None else None
-        if waiter is None:
-            return False
-        if self._waits.get(record.serial) == id(waiter):
-            self._waits[record.serial] = -id(waiter)
-            return True
-        if self._waits.get(record.serial) != -id(waiter):
-            self._waits[record.serial] = id(waiter)
-        return False
 
     def _judge(self, record: TaskRecord) -> None:
         task = record()

@@ -1,6 +1,7 @@
 """A wait that nobody could resolve: it ended by a deadline, a cancellation or the program's end."""
 
 import threading
+from itertools import islice
 from time import monotonic_ns
 from typing import Any, Final
 
@@ -25,14 +26,14 @@ _LONG_NS: Final = 1_000_000_000
 _IDLE = {"get", "accept", "sock_accept", "serve_forever", "sleep", "wait"}
 _MOST_ALIKE: Final = 2
 _MOST_COMPARED: Final = 200  # each wait looks at each task, at the end of the program too
+_MOST_ENDING: Final = 10_000  # waits judged at the end of a loop, which waits for that
 _PERHAPS: Final = "possible: "  # somebody else may do the same
 _RESOLVERS = {"set_result", "set_exception"}
 
 
 def attach(world: World) -> None:
-    """Watch parked tasks on the tick; judge when a long wait is broken off."""
+    """Judge when a long wait is broken off."""
     checks = _Checks(world)
-    world.moments.on("tick", checks.tick)
     world.moments.on("cancel_requested", checks.cancel_requested)
     world.moments.on("wait_expired", checks.wait_expired)
     world.moments.on("loop_ending", checks.ending)
@@ -42,26 +43,7 @@ def attach(world: World) -> None:
 class _Checks:
     def __init__(self, world: World) -> None:
         self._world = world
-        self._since: dict[int, tuple[int, int]] = {}  # task serial -> waiter id, since
-        self._cursor = 0
         self._said: set[int] = set()
-
-    def tick(self, now_ns: int) -> None:
-        """Note since when each task waits for the same future."""
-        records = list(self._world.tasks.live.values())
-        if self._cursor >= len(records):
-            self._cursor = 0
-            alive = {record.serial for record in records}
-            self._since = {key: value for key, value in self._since.items() if key in alive}
-        for record in records[self._cursor : self._cursor + 500]:
-            task = record()
-            waiter = stacks.awaited(task) if task is not None else None
-            known = self._since.get(record.serial)
-            if waiter is None:
-                self._since.pop(record.serial, None)
-            elif known is None or known[0] != id(waiter):
-                self._since[record.serial] = (id(waiter), now_ns)
-        self._cursor += 500
 
     def cancel_requested(self, record: TaskRecord, origin: CancelOrigin) -> None:
         """A task is cancelled: had it waited long for something that could not come?"""
@@ -70,10 +52,10 @@ class _Checks:
 
     def wait_expired(self, record: TaskRecord, stack: RawStack) -> None:
         """The deadline of `wait_for` ends a wait for a future; the task itself runs now."""
-        known = self._since.get(record.serial)
-        if known is None or record.serial in self._said or not is_users_task(record):
+        since = record.waits_since_ns
+        if not since or record.serial in self._said or not is_users_task(record):
             return
-        took = monotonic_ns() - known[1]
+        took = monotonic_ns() - since
         why = self._future_without_resolver(record, stack)
         if took >= _LONG_NS - 150_000_000 and _is_bare(stack) and why:
             self._said.add(record.serial)
@@ -81,17 +63,18 @@ class _Checks:
 
     def ending(self, loop: Any) -> None:
         """The program ends: judge every long wait."""
-        for record in self._world.tasks.pending():
-            if record.loop_id == id(loop):
-                self._judge(record, monotonic_ns())
+        of_loop = [record for record in self._world.tasks.pending() if record.loop_id == id(loop)]
+        for record in of_loop[:_MOST_ENDING]:
+            self._judge(record, monotonic_ns())
 
     def _judge(self, record: TaskRecord, now_ns: int) -> None:
-        known = self._since.get(record.serial)
         task = record()
-        if known is None or task is None or record.serial in self._said:
+        if task is None or record.serial in self._said:
             return
-        waiter = stacks.awaited(task)
-        if id(waiter) != known[0] or now_ns - known[1] < _LONG_NS - 150_000_000:
+        since = record.waits_since_ns
+        if not since or now_ns - since < _LONG_NS - 150_000_000:
+            return
+        if id(stacks.awaited(task)) != record.waiter_id:
             return
         if not is_users_task(record) or awaited_tasks(self._world, task):
             return
@@ -99,7 +82,7 @@ class _Checks:
         why = self._reason(record, task, parked)
         if why:
             self._said.add(record.serial)
-            self._world.report(_finding(record, parked, why, (now_ns - known[1]) / 1e9))
+            self._world.report(_finding(record, parked, why, (now_ns - since) / 1e9))
 
     def _reason(self, record: TaskRecord, task: Any, parked: RawStack) -> str:
         """Return why nobody could resolve this wait, or "" where that cannot be said."""
@@ -183,7 +166,8 @@ class _Checks:
         come with each request, none is the one that serves all waits.
         """
         task = record()
-        pending = self._world.tasks.pending()
+        live = list(self._world.tasks.live.values())
+        pending = list(islice((other for other in live if not other.ended), _MOST_COMPARED + 1))
         if len(pending) > _MOST_COMPARED:
             return ""
         others = [

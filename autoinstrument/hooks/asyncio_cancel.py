@@ -121,9 +121,13 @@ def _observe_calls(patches: Patches, observer: CancelObserver, moments: Moments)
         patches.off("cancellation origins", "asyncio.Task.cancel", "no free sys.monitoring tool")
         return
     sites = CallSites(monitoring.watch_calls)
+
+    def read_libraries(now_ns: int) -> None:
+        moments.unfinished |= not sites.read_libraries()
+
     moments.on("loop_started", sites.read_program)
     moments.on("library_hooked", sites.read_module)
-    moments.on("tick", sites.read_libraries)
+    moments.on("tick", read_libraries)
     moments.on("root_seen", sites.read_root)
     patches.observed("cancellation origins", "asyncio.Task.cancel", monitoring.release)
 

@@ -43,11 +43,14 @@ class CallSites:
             if name not in self._modules and (name == "__main__" or is_user_file(file or "<")):
                 self._read(name, module)
 
-    def read_libraries(self, *_: Any) -> None:
-        """Read a few of the library modules that were imported since the last time."""
+    def read_libraries(self, *_: Any) -> bool:
+        """Read a few of the library modules that were imported since the last time.
+
+        Return whether all have been read.
+        """
         size = (len(sys.modules), len(vars(sys.modules.get("__main__", sys))))
         if size == self._all_read:  # to go through thousands of names at each tick is dear
-            return
+            return True
         left = _A_FEW
         for name, module in list(sys.modules.items()):
             if name in self._modules:
@@ -55,8 +58,9 @@ class CallSites:
             self._read(name, module)
             left -= 1
             if not left:
-                return
+                return False
         self._all_read = size
+        return True
 
     def read_module(self, module: ModuleType) -> None:
         """Read one module now."""

@@ -33,6 +33,8 @@ MOMENTS: Final = (
     "unawaited",  # coroutine, frame
     "blocked",  # loop record, stack, duration_ns, task record
     "tick",  # monotonic ns
+    "tasks_wait",  # records of tasks that were seen twice to wait for the same thing: told once
+    "locks_waited_for",  # monotonic ns, some of the waits that last, in turns
     "exit",  # nothing
 )
 
@@ -42,6 +44,8 @@ class Moments:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         """Start without checks; `say` puts one line on stderr."""
+        self.unfinished = False
+        """Set by a check that has more to do at the next tick; only the agent's thread asks."""
         self._checks: dict[str, tuple[Callable[..., None], ...]] = dict.fromkeys(MOMENTS, ())
         self._say = say
         self._failed: set[str] = set()

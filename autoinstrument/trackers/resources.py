@@ -204,6 +204,7 @@ class ResourceTracker:
             return
         record = self.locks.get(id(lock)) or self.lock_of(lock, kind, permits)
         wait = WaitRecord()
+        self.waits = wait.serial = self.waits + 1
         wait.task = task
         wait.lock = record
         wait.op = op
@@ -217,7 +218,6 @@ class ResourceTracker:
         record.waits += 1
         record.waiting = waiting = record.waiting + 1
         record.max_waiters = max(record.max_waiters, waiting)
-        self.waits += 1
         self.waiting[task.serial] = wait
         if len(self.waiting) > self._forget_at:
             self._forget_the_dead()

@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from autoinstrument import watch
 from autoinstrument.config.schema import Settings
 from autoinstrument.findings import FindingStore
+from autoinstrument.records import LoopRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.world import World
 
@@ -174,3 +177,95 @@ def test_what_this_package_does_is_not_the_programs_block(
     monkeypatch.setattr(watch, "is_user_file", lambda name: False)
     monkeypatch.setattr(watch, "is_own_file", lambda name: name == __file__)
     assert night.oversleep(late_ms=400, computed_ms=450) == []
+
+
+class Clock:
+    """Steps of a watch thread on a clock of its own, in a process without loops."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.moments = Moments(pytest.fail)
+        self.world = World(Settings(), self.moments, FindingStore(frozenset()))
+        self.watch = watch.Watch(self.world, lambda part, exc: pytest.fail(f"{part}: {exc}"))
+        self.watch._clock_is_fine = True
+        self.ticks = 0
+        self.now = 1_000 * MS
+        self.moments.on("tick", self.count)
+        monkeypatch.setattr(watch, "monotonic_ns", lambda: self.now)
+
+    def count(self, now_ns: int) -> None:
+        self.ticks += 1
+
+    def ticks_in(self, seconds: int) -> int:
+        before = self.ticks
+        for _ in range(seconds * 20):
+            self.now += 50 * MS
+            self.watch._step()
+        return self.ticks - before
+
+
+def test_detectors_are_called_less_often_where_nothing_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    assert clock.ticks_in(2) == 40
+    assert clock.ticks_in(10) == 40
+    clock.watch._clock_is_fine = False  # short steps would not be seen
+    assert clock.ticks_in(1) == 20
+
+
+def test_detectors_are_called_at_each_look_while_a_loop_runs(
+    monkeypatch: pytest.MonkeyPatch, night: Night
+) -> None:
+    clock = Clock(monkeypatch)
+    clock.ticks_in(4)
+    record = LoopRecord(clock)
+    record.key, record.thread_id, record.cpu_clock, computed = 1, 1, 7, [0]
+    clock.world.loops.live[1] = record
+    monkeypatch.setattr(watch, "_cpu_clock", lambda clock: computed[0])
+    clock.ticks_in(3)
+    assert clock.ticks_in(1) in {4, 5}
+    before = clock.ticks
+    for _ in range(20):  # it is never seen at work
+        computed[0] += 1_000
+        clock.now += 50 * MS
+        clock.watch._step()
+    assert clock.ticks - before == 20
+
+
+@pytest.mark.parametrize("what", ["cancelled task", "cancelled scope", "unread modules"])
+def test_detectors_are_called_at_each_look_while_one_has_to_do(
+    monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    clock = Clock(monkeypatch)
+    clock.ticks_in(4)
+    assert clock.ticks_in(1) <= 5
+    if what == "cancelled task":
+        clock.world.tasks.cancelling[1] = None  # type: ignore[assignment]  # any
+    elif what == "cancelled scope":
+        clock.world.scopes.cancelling[1] = None  # type: ignore[assignment]  # any
+    else:
+
+        def more(now_ns: int) -> None:
+            clock.moments.unfinished = True
+
+        clock.moments.on("tick", more)
+        clock.ticks_in(1)
+    assert clock.ticks_in(1) == 20
+
+
+def test_thread_does_a_job_at_once_and_goes_on_after_a_failure() -> None:
+    failed: list[str] = []
+    world = World(Settings(), Moments(pytest.fail), FindingStore(frozenset()))
+    thread = watch.Watch(world, lambda part, exc: failed.append(f"{part}: {exc}"))
+    assert not thread.ask(lambda: None)  # it does not run
+    thread.start()
+    end = time.monotonic() + 30
+    while not thread.ident and time.monotonic() < end:
+        time.sleep(0.001)
+    done = threading.Event()
+    assert thread.ask(deque[None]().popleft)
+    assert thread.ask(done.set)
+    assert done.wait(30)
+    thread.stop(30)
+    assert not thread.ask(lambda: None)
+    assert failed == ["question to the watch thread: pop from an empty deque"]
