@@ -83,7 +83,8 @@ class Agent:
         if self.settings.dump_signal:
             from autoinstrument.stall import print_on_signal
 
-            problem = print_on_signal(self.world, self.settings.dump_signal, say)
+            ask = self.watch.ask
+            problem = print_on_signal(self.world, self.settings.dump_signal, say, ask)
             self._problems += [problem] if problem else []
         if self.settings.stall_s:
             from autoinstrument.stall import StallWatch

@@ -1,9 +1,10 @@
 """Tell about a stall: no task of the process has moved for `ASYNCSCOPE_STALL_S` seconds."""
 
 import signal
+from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from time import monotonic_ns
-from typing import Any
 
 from autoinstrument import stacks
 from autoinstrument.places import first_place
@@ -11,65 +12,90 @@ from autoinstrument.records import TaskRecord
 from autoinstrument.world import World
 
 _MOST_SHOWN = 50
+_MOST_FUNCTIONS = 10
 
 
 class StallWatch:
-    """Looks on the tick whether any task moves; prints all waiting tasks when none does."""
+    """Asks on the tick when a task moved last; prints all waiting tasks when that is long ago."""
 
     def __init__(self, world: World, say: Callable[[str], None]) -> None:
         """Say a stall once; a task that moves ends it."""
         self._world = world
         self._say = say
         self._after_ns = int(world.settings.stall_s * 1e9)
-        self._last: tuple[Any, ...] = ()
-        self._since_ns = 0
-        self._said = False
+        self._said_ns = 0
 
     def tick(self, now_ns: int) -> None:
-        """Compare what all tasks wait for with the last look."""
-        waits = tuple(
-            (record.serial, id(stacks.awaited(record()))) for record in self._world.tasks.pending()
-        )
-        if waits != self._last or not waits:
-            self._last, self._since_ns, self._said = waits, now_ns, False
-        elif not self._said and now_ns - self._since_ns >= self._after_ns:
-            self._said = True
-            seconds = (now_ns - self._since_ns) / 1e9
-            for line in describe(self._world, seconds):
-                self._say(line)
+        """Compare what tasks wait for with the last look at them."""
+        looks = self._world.looks
+        quiet_ns = now_ns - looks.moved_ns
+        if not looks.moved_ns or quiet_ns < self._after_ns or self._said_ns == looks.moved_ns:
+            return
+        if looks.has_moved():  # tasks are looked at in turns, and this one has not had its turn
+            looks.moved_ns = now_ns
+            return
+        self._said_ns = looks.moved_ns
+        for line in describe(self._world, quiet_ns / 1e9):
+            self._say(line)
 
 
-def print_on_signal(world: World, name: str, say: Callable[[str], None]) -> str:
+def print_on_signal(
+    world: World, name: str, say: Callable[[str], None], ask: Callable[[Callable[[], None]], bool]
+) -> str:
     """Print all waiting tasks whenever a signal comes; return "" or why that cannot be.
 
-    Only for a signal that the program leaves at its default, and only when asked for.
+    Only for a signal that the program leaves at its default, and only when asked for. `ask` lets
+    the agent's thread do it, where one runs: the loop goes on meanwhile.
     """
     number = getattr(signal, name.strip().upper(), None)
     if not isinstance(number, signal.Signals):
         return f"ASYNCSCOPE_DUMP_SIGNAL={name!r} is no signal of this system; it is ignored"
 
-    def dump(number: int, frame: object) -> None:
+    def dump() -> None:
         for line in describe(world, 0.0):
             say(line)
+
+    def came(number: int, frame: object) -> None:
+        if not ask(dump):
+            dump()
 
     try:
         if signal.getsignal(number) is not signal.SIG_DFL:
             return f"ASYNCSCOPE_DUMP_SIGNAL={name!r} is used by the program; it is ignored"
-        signal.signal(number, dump)
+        signal.signal(number, came)
     except (ValueError, OSError) as exc:
         return f"ASYNCSCOPE_DUMP_SIGNAL={name!r} cannot be caught ({exc}); it is ignored"
     return ""
 
 
 def describe(world: World, seconds: float) -> list[str]:
-    """Return lines that say where each task is parked and what it waits for."""
-    pending = world.tasks.pending()
+    """Return lines that say where each task is parked and what it waits for.
+
+    `seconds` is how long none has moved, 0 where that was not asked. Of many tasks the oldest ones
+    are shown, and how many more there are of each function.
+    """
+    pending: list[TaskRecord] = []
+    functions: Counter[str] = Counter()
+    for records in world.looks.slices():
+        waiting = [record for record in records if not record.ended]
+        functions.update(record.qualname for record in waiting)
+        pending = sorted([*pending, *waiting], key=lambda record: record.serial)[:_MOST_SHOWN]
+    count = functions.total()
+    if seconds and not count:
+        return []
     since = f"no task has moved for {seconds:.1f} s; " if seconds else ""
-    lines = [f"{since}{len(pending)} tasks wait:"]
-    lines += [f"  {_line(world, record)}" for record in pending[:_MOST_SHOWN]]
-    if len(pending) > _MOST_SHOWN:
-        lines.append(f"  ... and {len(pending) - _MOST_SHOWN} more")
+    lines = [f"{since}{count} tasks wait:"]
+    lines += [f"  {_line(world, record)}" for record in pending]
+    if count > _MOST_SHOWN:
+        functions.subtract(record.qualname for record in pending)
+        lines.append(f"  ... and {count - _MOST_SHOWN} more: {_counted(functions)}")
     return lines
+
+
+def _counted(functions: Counter[str]) -> str:
+    most = [f"{count} {name}" for name, count in functions.most_common(_MOST_FUNCTIONS) if count]
+    others = sum(count for _, count in islice(functions.most_common(), _MOST_FUNCTIONS, None))
+    return ", ".join([*most, f"{others} others"] if others else most)
 
 
 def _line(world: World, record: TaskRecord) -> str:

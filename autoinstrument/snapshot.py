@@ -1,0 +1,99 @@
+"""A snapshot: what is known about every live task at one moment, from the records alone.
+
+It is taken in the agent's thread, some milliseconds at a time, so that the event loop goes on
+meanwhile; rows are therefore not all of the very same moment. No coroutine is looked into, no name
+is asked for (the interpreter would make and keep one for each task), nothing is resolved or copied:
+a row refers to what the record refers to, and keeps nothing of the program alive. `documents` puts
+rows into words when somebody reads them.
+"""
+
+from collections.abc import Iterator
+from time import monotonic_ns
+from typing import Any, NamedTuple
+
+from autoinstrument.places import first_place
+from autoinstrument.records import FlatStack, TaskRecord, pairs
+from autoinstrument.world import World
+
+Row = tuple[int, str, str, int, int, FlatStack, int, int, Any]
+"""See `Task`; plain tuples, which are made in half the time."""
+
+
+class Task(NamedTuple):
+    """One live task. Times are `time.monotonic_ns()`."""
+
+    serial: int
+    name: str  # as it was read last, empty if nobody has asked for it
+    function: str  # qualified name of the coroutine
+    creator: int  # number of the task that created it, 0 when none did
+    created_ns: int
+    created_at: FlatStack
+    loop_id: int
+    waits_since_ns: int  # when it was first seen to wait for the same thing, 0 when it was not
+    wait: Any  # the record of its wait for a lock, queue or event, or None
+
+
+class Snapshot:
+    """All live tasks of a process at one moment."""
+
+    __slots__ = ("began_ns", "rows", "took_ns")
+
+    def __init__(self, began_ns: int, took_ns: int, rows: list[Row]) -> None:
+        """Keep the rows, in no order."""
+        self.began_ns = began_ns
+        self.took_ns = took_ns
+        self.rows = rows
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield the rows with names to their columns."""
+        return map(Task._make, self.rows)
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """Yield each task as a document for JSON: with its places, and its age in seconds."""
+        places: dict[int, Any] = {}  # tasks that are made in one place share their stack
+        for task in self.tasks():
+            stack = id(task.created_at)
+            if stack not in places:
+                place = first_place(pairs(task.created_at))
+                places[stack] = place and {
+                    "file": place.file,
+                    "line": place.line,
+                    "function": place.function,
+                }
+            wait = task.wait
+            yield {
+                "serial": task.serial,
+                "name": task.name,
+                "function": task.function,
+                "creator": task.creator,
+                "age_s": (self.began_ns - task.created_ns) / 1e9,
+                "created_at": places[stack],
+                "parked_s": (self.began_ns - task.waits_since_ns) / 1e9 * bool(task.waits_since_ns),
+                "waits_for": f"{wait.lock.kind} #{wait.lock.serial}" if wait is not None else "",
+            }
+
+
+def take(world: World) -> Snapshot:
+    """Take a snapshot; in the agent's thread only (see `Watch.ask`).
+
+    100,000 tasks take 40 ms of it on a machine with nothing else to do (docs/performance.md).
+    """
+    began_ns = monotonic_ns()
+    rows: list[Row] = []
+    for records in world.looks.slices():
+        rows += [_row(record) for record in records if not record.ended_ns and not record.ended]
+    return Snapshot(began_ns, monotonic_ns() - began_ns, rows)
+
+
+def _row(record: TaskRecord) -> Row:
+    return (
+        record.serial,
+        record.last_name,
+        record.qualname,
+        record.creator,
+        record.created_ns,
+        record.flat_stack,
+        record.loop_id,
+        record.waits_since_ns,
+        record.wait,
+    )
