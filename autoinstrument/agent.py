@@ -9,6 +9,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from autoinstrument import env, exits
+from autoinstrument._boot import first_process
 from autoinstrument._boot.say import put
 from autoinstrument.config.load import load
 from autoinstrument.config.schema import Settings
@@ -342,9 +343,8 @@ class Agent:
 
     def _own_path(self, path: str) -> str:
         """Return the path, with the pid in it for processes below the first one."""
-        owner = os.environ.get("ASYNCSCOPE_ROOT_PID")
         path = os.path.join(self._folder, path)
-        return path if owner == str(_getpid()) else f"{path}.{_getpid()}.json"
+        return path if _is_first_process() else f"{path}.{_getpid()}.json"
 
     def _print(self, findings: Any, statistics: Any, seconds: float, notes: list[str]) -> None:
         from autoinstrument.export import console
@@ -401,6 +401,17 @@ class Agent:
             self.watch.start()
 
 
+def _is_first_process() -> bool:
+    """Whether no process above this one reports, nor others beside it: a worker is never first.
+
+    Those above a worker may never have imported asyncio, and then have said nothing.
+    """
+    if os.environ.get("ASYNCSCOPE_ROOT_PID") != str(_getpid()):
+        return False
+    process = sys.modules.get("multiprocessing.process")
+    return process is None or process.parent_process() is None
+
+
 def _finish_with_child(agent: Agent) -> None:
     """Finish in a multiprocessing child, which may run no atexit functions."""
     util = sys.modules["multiprocessing.util"]
@@ -428,7 +439,7 @@ def install() -> "Agent | None":
     section, source, trouble = file_section(os.environ)
     settings, problems = load(os.environ, section, source)
     problems += trouble
-    os.environ.setdefault("ASYNCSCOPE_ROOT_PID", str(os.getpid()))
+    os.environ.setdefault("ASYNCSCOPE_ROOT_PID", str(first_process()))
     agent = Agent(settings, problems)
     _current.append(agent)
     agent.install()

@@ -21,7 +21,7 @@ TYPE_CHECKING = False  # `typing` would be the dearest import of this package
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["ENABLE", "is_on", "start"]
+__all__ = ["ENABLE", "first_process", "is_on", "start"]
 
 ENABLE = "ASYNCSCOPE_ENABLE"
 ON = ("1", "true", "yes", "on")
@@ -48,6 +48,11 @@ def start() -> None:
                 when_imported(library, _asyncio_imported)
     except Exception as exc:  # the program starts whatever happens here
         say(f"could not start ({type(exc).__name__}: {exc}); the program runs unwatched")
+
+
+def first_process() -> int:
+    """Return the process in which the program started, also in one that was forked from it."""
+    return _started_in or os.getpid()
 
 
 def is_on() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.conftest import Watch
+from tests.helpers import run_child
 
 pytestmark = pytest.mark.slow
 
@@ -229,6 +230,53 @@ def test_pool_workers_leave_reports(watch: Watch) -> None:
     assert {finding["kind"] for report in run.others for finding in report["findings"]} == {
         "lock_held_at_task_end"
     }
+
+
+BESIDE_ONE_ANOTHER = """
+import multiprocessing, os, sys
+
+def work():
+    import asyncio
+    asyncio.run(asyncio.sleep(0))
+
+def fork():
+    pid = os.fork()
+    if not pid:
+        work()
+        sys.exit()
+    return pid
+
+if __name__ == "__main__":
+    if METHOD == "os.fork":
+        pids = [fork(), fork()]
+        for pid in pids:
+            os.waitpid(pid, 0)
+    else:
+        context = multiprocessing.get_context(METHOD)
+        children = [context.Process(target=work) for _ in range(2)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+        pids = [child.pid for child in children]
+    print(*pids, "asyncio" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("method", ["os.fork", "fork", "spawn"])
+def test_children_beside_one_another_keep_their_reports(tmp_path: Path, method: str) -> None:
+    """Their parent, which never imports asyncio, is nobody who would have named them."""
+    if sys.platform == "win32" and method != "spawn":
+        pytest.skip("no fork here")
+    program = tmp_path / "program.py"
+    program.write_text(f"METHOD = {method!r}\n{BESIDE_ONE_ANOTHER}")
+    report = tmp_path / "report.json"
+    env = {"ASYNCSCOPE_ENABLE": "1", "ASYNCSCOPE_REPORT": str(report)}
+    child = run_child(program, env=env, cwd=tmp_path)
+    *pids, imported = child.out.split()
+    assert (child.status, imported) == (0, "False"), child.err
+    found = {path.name for path in tmp_path.glob("report.json*")}
+    assert found == {f"report.json.{pid}.json" for pid in pids}
 
 
 def test_forked_child_that_ends_by_os_exit_says_nothing(watch: Watch) -> None:
