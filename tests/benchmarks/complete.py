@@ -38,8 +38,8 @@ def sections(rounds: int) -> dict[str, Plan]:
         "Growth: live tasks, depth, open scopes, rate of events": plan(
             ["scaling", "rates"], [BARE, "agent"], max(rounds // 2, 1)
         ),
-        "Memory and the list of waiting tasks": plan(
-            ["memory", "snapshot"], [BARE, "agent", "otlp"], 1
+        "Memory, idle programs and snapshots": plan(
+            ["memory", "idle", "snapshot"], [BARE, "agent", "otlp"], 1
         ),
         "Beside other tools": plan(
             ["tasks", "groups", "scopes", "locks", "generators", "awaits", "echo"],

@@ -111,18 +111,18 @@ def recorded(results: dict[str, Rounds], variants: Sequence[str]) -> str:
 def extras(rounds: Rounds, variants: Sequence[str]) -> str:
     """Return the table of what a workload measured itself, medians over the rounds."""
     runs = {name: [run for run in rounds[name] if run is not None] for name in variants}
-    columns = dict.fromkeys(
+    figures = dict.fromkeys(
         (case, key)
         for found in runs.values()
         for run in found
-        for case, figures in run.cases.items()
-        for key in figures.extra
+        for case, told in run.cases.items()
+        for key in told.extra
     )
-    lines = _head("variant", [f"{case}: {key}" for case, key in columns])
-    for name, found in runs.items():
+    lines = _head("figure", variants)
+    for case, key in figures:
         cells = []
-        for case, key in columns:
+        for found in runs.values():
             values = [run.cases[case].extra[key] for run in found if key in run.cases[case].extra]
             cells.append(f"{statistics.median(values):,.1f}" if values else "")
-        lines.append(_row([name, *cells]))
+        lines.append(_row([f"{case}, {key}", *cells]))
     return "\n".join(lines)

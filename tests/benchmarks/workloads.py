@@ -99,6 +99,11 @@ WORKLOADS = (
         "snapshot", "snapshot", (Case("waiting", 100_000, _TASK),), usual=False, kind="script"
     ),
     Workload(
+        "idle", "idle",
+        tuple(Case(f"beside_{live}", 500) for live in (0, 1_000, 100_000)),
+        usual=False, kind="script",
+    ),
+    Workload(
         "scaling", "scaling",
         (
             *(Case(f"beside_{live}_tasks", 10_000, _TASK) for live in (0, 1_000, 100_000)),
