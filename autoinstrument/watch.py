@@ -231,26 +231,37 @@ class Watch:
     def _step(self) -> None:
         running = self._world.loops.running()
         computed = {record.key: computed_ns(record) for record in running}
-        busy = self._look_at(running) if running and env.is_only_interpreter() else False
-        still = not busy and self._nothing_has_run(running, computed)
-        self._computed_idle = None if busy else computed
+        still = self._nothing_has_run(running, computed)
         now_ns = monotonic_ns()
-        if not still:
+        if still:
+            self._tell_idle(running)
+        else:
             self._still_since_ns = now_ns
+            all_wait = not running or (env.is_only_interpreter() and not self._look_at(running))
+            self._computed_idle = computed if all_wait else None
         if still and now_ns - self._ticked_ns < _SLOW_TICK_NS and self._can_wait(now_ns):
             return
         self._ticked_ns = now_ns
         self._world.looks.still = still
         self._moments.unfinished = False
-        self._moments.fire("tick", now_ns)
+        self._moments.fire("tick", monotonic_ns())
 
     def _nothing_has_run(self, running: list[LoopRecord], computed: dict[int, int]) -> bool:
-        """Whether all loops were idle at the last look, and none of their threads ran since."""
+        """Whether all loops waited at the last look, and none of their threads ran since.
+
+        Then they wait for the same still, without another look at what they execute.
+        """
         return (
             self._clock_is_fine
             and computed == self._computed_idle
             and all(record.cpu_clock for record in running)
         )
+
+    def _tell_idle(self, running: list[LoopRecord]) -> None:
+        if self.looked is not None:
+            now_ns = monotonic_ns()
+            for record in running:
+                self._tell(record, now_ns, idle=True)
 
     def _can_wait(self, now_ns: int) -> bool:
         """Whether no detector waits for a time to come, or has more to look at."""

@@ -269,3 +269,35 @@ def test_thread_does_a_job_at_once_and_goes_on_after_a_failure() -> None:
     thread.stop(30)
     assert not thread.ask(lambda: None)
     assert failed == ["question to the watch thread: pop from an empty deque"]
+
+
+def test_loop_whose_thread_has_not_run_is_not_looked_at_and_one_that_has_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    record = LoopRecord(clock)
+    record.key, record.thread_id, record.cpu_clock, computed = 1, 1, 7, [0]
+    clock.world.loops.live[1] = record
+    monkeypatch.setattr(watch, "_cpu_clock", lambda clock: computed[0])
+    looks: list[int] = []
+    busy = [False]
+
+    def look(records: list[LoopRecord]) -> bool:
+        looks.append(len(records))
+        return busy[0]
+
+    monkeypatch.setattr(clock.watch, "_look_at", look)
+    told: list[bool] = []
+    clock.watch.looked = lambda record, now_ns, *, idle: told.append(idle)
+    for _ in range(3):
+        clock.watch._step()
+    assert (looks, told) == ([1], [True, True])
+    busy[0] = True
+    computed[0] += 1  # it ran, and blocks now: without computing, as in time.sleep()
+    for _ in range(3):
+        clock.watch._step()
+    assert looks == [1, 1, 1, 1]
+    busy[0] = False
+    for _ in range(3):
+        clock.watch._step()
+    assert looks == [1, 1, 1, 1, 1]
