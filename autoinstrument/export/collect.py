@@ -66,7 +66,7 @@ class Collector:
             self._taken[kind] = self._taken.get(kind, 0) + count
         self.dropped = sum(max(0, ended[kind] - self._taken[kind]) for kind in ended)
         return Batch(
-            tasks=[task for task in tasks if task.serial > self._first],
+            tasks=[task for task in tasks if task.serial > self._first] if self._first else tasks,
             scopes=scopes,
             waits=_emptied(world.resources.outbox),
             holds=holds,
@@ -161,10 +161,13 @@ def _serial(record: Any) -> int:
 
 def _emptied(outbox: deque[T] | None) -> list[T]:
     """Take everything out of an outbox that other threads fill meanwhile."""
+    if not outbox:
+        return []
     found: list[T] = []
-    while outbox:
-        try:
-            found.append(outbox.popleft())
-        except IndexError:  # emptied by the exit, on another thread
-            break
+    add, take = found.append, outbox.popleft
+    try:
+        for _ in range(len(outbox)):  # what ends meanwhile comes next time
+            add(take())
+    except IndexError:  # emptied by the exit, on another thread
+        pass
     return found

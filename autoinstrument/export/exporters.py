@@ -13,7 +13,7 @@ from autoinstrument.export.propagation import RemoteParent
 from autoinstrument.export.resource import resource_attributes
 from autoinstrument.export.sampling import Budget, head_sampler
 from autoinstrument.export.sinks import Sink, make_sink
-from autoinstrument.export.spans import Span
+from autoinstrument.export.span import Span
 from autoinstrument.export.traces import Traces
 
 Say = Callable[[str], None]

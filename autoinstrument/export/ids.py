@@ -16,6 +16,7 @@ OTHER: Final = 4
 SESSION: Final = 5
 
 _MASK: Final = (1 << 64) - 1
+_ODD: Final = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: neighbours lie far apart
 
 
 class SpanIds:
@@ -30,11 +31,8 @@ class SpanIds:
 
     def of(self, kind: int, serial: int) -> int:
         """Return the number of a record's span; never 0."""
-        # The finalizer of splitmix64, a bijection of 64 bits.
-        mixed = ((serial << 3 | kind) + self._seed) & _MASK
-        mixed = ((mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9) & _MASK
-        mixed = ((mixed ^ mixed >> 27) * 0x94D049BB133111EB) & _MASK
-        return (mixed ^ mixed >> 31) or 1
+        # An odd factor makes a bijection of 64 bits; the seed keeps processes apart.
+        return ((serial << 3 | kind) * _ODD + self._seed) & _MASK or 1
 
     def another(self) -> int:
         """Return a number for something that has no serial of its own."""

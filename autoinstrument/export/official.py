@@ -9,7 +9,7 @@ from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.metrics import metrics_of
 from autoinstrument.export.sdk import LogConverter, make_resource, readable
 from autoinstrument.export.sender import Parcel, Sender
-from autoinstrument.export.spans import Span
+from autoinstrument.export.span import Span
 from autoinstrument.export.transport import silent_logger
 
 _MODULES: Final = {

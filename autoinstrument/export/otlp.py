@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.resource import SCOPE, version
-from autoinstrument.export.spans import Event, Span
+from autoinstrument.export.span import Event, Span
+from autoinstrument.export.spans import TASK_ID, TASK_NAME
 from autoinstrument.export.statics import Attribute, Static, Value
 from autoinstrument.export.traces import Link, Trace
 
@@ -28,13 +29,16 @@ def text(value: str) -> str:
     return _quote(value)
 
 
+def _start(key: str) -> str:
+    start = f'{{"key":{text(key)},"value":{{"'
+    if len(_KEYS) < 1000:
+        _KEYS[key] = start
+    return start
+
+
 def attribute(key: str, value: Value) -> str:
     """Return one `KeyValue`."""
-    start = _KEYS.get(key)
-    if start is None:
-        start = f'{{"key":{text(key)},"value":{{"'
-        if len(_KEYS) < 1000:
-            _KEYS[key] = start
+    start = _KEYS.get(key) or _start(key)
     kind = type(value)
     if kind is bool:
         return f'{start}boolValue":{"true" if value else "false"}}}}}'
@@ -45,6 +49,9 @@ def attribute(key: str, value: Value) -> str:
     return f'{start}stringValue":{text(str(value))}}}}}'
 
 
+_TASK_NAME: Final = f'{_start(TASK_NAME)}stringValue":'
+
+
 def attributes(pairs: Iterable[Attribute]) -> str:
     """Return the inside of a list of attributes."""
     return ",".join([attribute(key, value) for key, value in pairs])
@@ -52,8 +59,25 @@ def attributes(pairs: Iterable[Attribute]) -> str:
 
 def span(one: Span) -> str:
     """Return one span."""
-    head, constant = one.static.encoded or _encode_static(one.static)
-    parent = f'"parentSpanId":"{one.parent_id:016x}",' if one.parent_id else ""
+    static = one.static
+    place = one.place
+    trace = place.trace
+    head, constant, plain = static.encoded or _encode_static(static)
+    parent = f'"parentSpanId":"{place.parent_id.to_bytes(8).hex()}",' if place.parent_id else ""
+    values = one.attributes
+    if (
+        plain
+        and len(values) == 2
+        and values[1][0] is TASK_NAME
+        and not (one.links or one.events or one.error or trace.late or place.parent_is_remote)
+        and (name := str(values[1][1])).isascii()
+    ):  # as nearly all are
+        return (
+            f'{{"traceId":"{trace.hex or _hex(trace)}",'
+            f'"spanId":"{place.span_id.to_bytes(8).hex()}",{parent}{head}'
+            f'"startTimeUnixNano":"{one.start_ns}","endTimeUnixNano":"{one.end_ns}",'
+            f'{plain}"{values[0][1]}"}}}},{_TASK_NAME}{_quote(name)}}}}}]}}'
+        )
     rest = ""
     if one.links:
         rest += f',"links":[{",".join([_link(item) for item in one.links])}]'
@@ -61,13 +85,12 @@ def span(one: Span) -> str:
         rest += f',"events":[{",".join([_event(item) for item in one.events])}]'
     if one.error:
         rest += f',"status":{{"code":2,"message":{text(one.error)}}}'
-    trace = one.trace
     late = "," + attribute("asyncscope.trace.partial", True) if trace.late else ""
     return (
-        f'{{"traceId":"{trace.hex or _hex(trace)}","spanId":"{one.span_id:016x}",{parent}{head}'
+        f'{{"traceId":"{trace.hex or _hex(trace)}","spanId":"{place.span_id:016x}",{parent}{head}'
         f'"startTimeUnixNano":"{one.start_ns}","endTimeUnixNano":"{one.end_ns}",'
-        f'"flags":{_FLAGS | _REMOTE if one.parent_is_remote else _FLAGS},'
-        f'"attributes":[{constant},{attributes(one.attributes)}{late}]{rest}}}'
+        f'"flags":{_FLAGS | _REMOTE if place.parent_is_remote else _FLAGS},'
+        f'"attributes":[{constant},{attributes(values)}{late}]{rest}}}'
     )
 
 
@@ -76,9 +99,13 @@ def _hex(trace: Trace) -> str:
     return trace.hex
 
 
-def _encode_static(static: Static) -> tuple[str, str]:
+def _encode_static(static: Static) -> tuple[str, str, str]:
     head = f'"name":{text(static.name)},"kind":1,'
-    static.encoded = head, attributes(static.attributes)
+    constant = attributes(static.attributes)
+    plain = ""
+    if static.is_task:
+        plain = f'"flags":{_FLAGS},"attributes":[{constant},{_start(TASK_ID)}intValue":'
+    static.encoded = head, constant, plain
     return static.encoded
 
 

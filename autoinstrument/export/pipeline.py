@@ -14,8 +14,9 @@ from autoinstrument.export import logs
 from autoinstrument.export.batch import Batch, ExportSettings
 from autoinstrument.export.ids import WallClock
 from autoinstrument.export.logs import LogRecord, LongOpen
-from autoinstrument.export.slices import in_slices
-from autoinstrument.export.spans import SHORT_SCOPE_NS, SHORT_WAIT_NS, Span, SpanMaker, enclosing
+from autoinstrument.export.slices import SLICE, give_way, in_slices
+from autoinstrument.export.span import Span
+from autoinstrument.export.spans import SHORT_SCOPE_NS, SHORT_WAIT_NS, SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
 from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord
 
@@ -34,6 +35,7 @@ _AROUND_EACH_TASK: Final = "TaskHandle._run_coro"
 """Where anyio 4.14 and newer enter a scope for each task that they run."""
 
 Make = Callable[[], Span]
+_Placed = list[tuple[TaskRecord, Placement]]
 
 
 class Pipeline:
@@ -57,19 +59,24 @@ class Pipeline:
     ) -> tuple[list[Span], list[LogRecord]]:
         """Return what to export; `unfinished` is given once, at exit."""
         now_ns = time.monotonic_ns()
-        self._maker.threads = batch.threads
+        self._maker.follow(batch.threads)
         self._budget.refill(now_ns)
         open_tasks = unfinished.tasks if unfinished is not None else []
         batch.tasks = self._look_at(batch.tasks, batch.live)
         known = {r.serial: r for r in (*batch.live, *open_tasks, *batch.tasks)}
-        for task in batch.tasks:
-            if task.ended_ns:
-                self.traces.over(task)
+        self.traces.over(batch.tasks)
         records = self._findings_logs(batch, known)
+        tasks = self._tasks(batch, known, now_ns)
+        children = self._children(batch, tasks, known)
         work = list(in_slices(self._work(batch, known, now_ns, open_too=False)))
         if unfinished is not None:
+            more = self._tasks(unfinished, known, now_ns)
+            children |= self._children(unfinished, more, known)
+            tasks += more
             work += self._work(unfinished, known, now_ns, open_too=True)
-        spans = self._choose(work)
+        self._choose(tasks, work)
+        spans = self._task_spans(tasks, children, now_ns)
+        spans += [make() for trace, make in in_slices(work) if trace.kept]
         records += self._long_open.check(
             batch.live, now_ns, lambda task: self.traces.place(task, known)
         )
@@ -89,15 +96,16 @@ class Pipeline:
         found = tasks[:most]
         needed = {task.creator for task in found}
         needed.update(task.creator for task in live)
-        for task in in_slices(tasks[most:], _GLANCES):
-            if (
-                task.serial in needed
-                or task.outcome == FAILED
-                or task.ended_ns - task.created_ns >= SLOW_NS
-                or task.trace
-            ):
-                found.append(task)
-                needed.add(task.creator)
+        for start in range(most, len(tasks), _GLANCES):
+            for task in tasks[start : start + _GLANCES]:
+                if (
+                    task.serial in needed
+                    or task.ended_ns - task.created_ns >= SLOW_NS
+                    or (task.story is not None and (task.outcome == FAILED or task.trace))
+                ):
+                    found.append(task)
+                    needed.add(task.creator)
+            give_way()
         self.dropped["budget"] += len(tasks) - len(found)
         return found
 
@@ -118,28 +126,64 @@ class Pipeline:
             found.append(logs.of_finding(finding, where, time.time_ns()))
         return found
 
-    # -- what there is to make ---------------------------------------------------------------
+    # -- tasks, which are most of all there is -------------------------------------------------
+
+    def _tasks(self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int) -> _Placed:
+        """Return the tasks that may have a span, each with its place."""
+        tasks = sorted(batch.tasks, key=_serial)
+        found = []
+        for pair in zip(tasks, self.traces.place_all(tasks, known), strict=True):
+            task, place = pair
+            if task.qualname.endswith(_HOUSEKEEPING) and task.outcome != FAILED:
+                continue
+            if (
+                (task.ended_ns or now_ns) - task.created_ns >= SLOW_NS
+                or task.outcome == FAILED
+                or (self._findings and task.name in self._findings)
+            ):
+                place.trace.important = True
+            found.append(pair)
+        return found
+
+    def _children(
+        self, batch: Batch, placed: _Placed, known: Mapping[int, TaskRecord]
+    ) -> dict[int, list[Link]]:
+        """Return links from the tasks of a batch to what they created in other traces."""
+        found: dict[int, list[Link]] = defaultdict(list)
+        ours = {task.serial for task, _ in placed}
+        others = [t for t in known.values() if t.creator in ours and t.serial not in ours]
+        placed_too = [(task, self.traces.place(task, known)) for task in others]
+        for task, place in (*placed, *placed_too):
+            if place.link is None and not place.trace.foreign:
+                continue
+            link = self.traces.link_of(task, place, known)
+            if link is not None and task.creator in ours:
+                kind = "created" if link.kind == "created_by" else "continued_by"
+                found[task.creator].append(Link(place.trace.trace_id, place.span_id, kind))
+        return found
+
+    def _task_spans(
+        self, placed: _Placed, children: Mapping[int, list[Link]], now_ns: int
+    ) -> list[Span]:
+        make = self._maker.task
+        spans = []
+        for start in range(0, len(placed), SLICE):
+            for task, place in placed[start : start + SLICE]:
+                if not place.trace.kept:
+                    continue
+                findings = self._findings.pop(task.name, ()) if self._findings else ()
+                links = children.get(task.serial, ()) if children else ()
+                spans.append(make(task, place, findings, links, now_ns))
+            give_way()
+        return spans
+
+    # -- what else there is to make ---------------------------------------------------------------
 
     def _work(
         self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int, *, open_too: bool
     ) -> Iterator[tuple[Trace, Make]]:
         """Yield each possible span with its trace; nothing is made for traces not kept."""
         maker = self._maker
-        tasks = sorted(batch.tasks, key=_serial)
-        self.traces.place_all(tasks, known)
-        children = self._children(batch, known)
-        for task in tasks:
-            if _is_housekeeping(task):
-                continue
-            place = self.traces.place(task, known)
-            if place.trace.foreign:
-                self.traces.link_of(task, place, known)
-            findings = self._findings.pop(task.name, ()) if self._findings else ()
-            took_ns = (task.ended_ns or now_ns) - task.created_ns
-            if task.outcome == FAILED or findings or took_ns >= SLOW_NS:
-                place.trace.important = True
-            links = children.get(task.serial, ())
-            yield place.trace, partial(maker.task, task, place, findings, links, now_ns)
         yield from self._scopes(batch, known, now_ns)
         for wait in batch.waits:
             took_ns = (wait.ended_ns or now_ns) - wait.started_ns
@@ -203,39 +247,21 @@ class Pipeline:
             self._orphans = self.traces.outside()
         return self._orphans
 
-    def _children(self, batch: Batch, known: Mapping[int, TaskRecord]) -> dict[int, list[Link]]:
-        """Return links from the tasks of a batch to what they created in other traces."""
-        found: dict[int, list[Link]] = defaultdict(list)
-        ours = {task.serial for task in batch.tasks}
-        for record in known.values():
-            if record.creator in ours:
-                place = record.trace
-                if type(place) is not Placement:
-                    place = self.traces.place(record, known)
-                if place.link is None and not place.trace.foreign:
-                    continue
-                link = self.traces.link_of(record, place, known)
-                if link is not None:
-                    kind = "created" if link.kind == "created_by" else "continued_by"
-                    found[record.creator].append(Link(place.trace.trace_id, place.span_id, kind))
-        return found
-
     # -- what is kept ------------------------------------------------------------------------
 
-    def _choose(self, work: list[tuple[Trace, Make]]) -> list[Span]:
-        sizes: dict[int, int] = defaultdict(int)
-        traces: dict[int, Trace] = {}
+    def _choose(self, tasks: _Placed, work: list[tuple[Trace, Make]]) -> None:
+        sizes: dict[Trace, int] = defaultdict(int)
+        for _, place in tasks:
+            sizes[place.trace] += 1
         for trace, _ in work:
-            sizes[id(trace)] += 1
-            traces[id(trace)] = trace
-        for key, trace in sorted(traces.items(), key=lambda item: not item[1].important):
+            sizes[trace] += 1
+        for trace, size in sorted(sizes.items(), key=_by_importance):
             self._decide(trace)
             if trace.kept:
-                self._budget.spend(sizes[key] - trace.paid)
+                self._budget.spend(size - trace.paid)
                 trace.paid = 0
             else:
-                self.dropped["budget" if trace.sampled else "sampler"] += sizes[key]
-        return [make() for trace, make in in_slices(work) if trace.kept]
+                self.dropped["budget" if trace.sampled else "sampler"] += size
 
     def _decide(self, trace: Trace) -> None:
         if not trace.sampled:
@@ -248,6 +274,10 @@ class Pipeline:
 
 def _is_housekeeping(task: TaskRecord) -> bool:
     return task.qualname.endswith(_HOUSEKEEPING) and task.outcome != FAILED
+
+
+def _by_importance(item: tuple[Trace, int]) -> bool:
+    return not item[0].important
 
 
 def _serial(record: TaskRecord) -> int:

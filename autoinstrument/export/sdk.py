@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.resource import SCOPE, version
-from autoinstrument.export.spans import Span
+from autoinstrument.export.span import Span
 
 _SCOPE = InstrumentationScope(SCOPE, version())
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)

@@ -13,7 +13,7 @@ from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.metrics import metrics_of, program_logger_provider
 from autoinstrument.export.sender import Parcel, Sender
 from autoinstrument.export.slices import in_slices
-from autoinstrument.export.spans import Span
+from autoinstrument.export.span import Span
 from autoinstrument.export.transport import Variables, json_transport
 
 Say = Callable[[str], None]

@@ -9,10 +9,15 @@ from typing import Final, TypeVar
 from autoinstrument.native import sleep
 
 T = TypeVar("T")
-_SLICE: Final = 64  # spans: about 0.5 ms
+SLICE: Final = 64  # spans: about 0.2 ms
 
 
-def in_slices(items: Iterable[T], size: int = _SLICE) -> Iterator[T]:
+def give_way() -> None:
+    """Offer the interpreter to others."""
+    sleep(0)
+
+
+def in_slices(items: Iterable[T], size: int = SLICE) -> Iterator[T]:
     """Yield the items, and offer the interpreter to others after each slice of `size`."""
     for number, item in enumerate(items, 1):
         yield item

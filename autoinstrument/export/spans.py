@@ -5,11 +5,13 @@ from typing import Final
 
 from autoinstrument.export.batch import BlockedPeriod
 from autoinstrument.export.ids import GENERATOR, SCOPE, SESSION, WAIT, WallClock
+from autoinstrument.export.span import Event, Span
 from autoinstrument.export.statics import Attribute, Static, Statics, place_attributes
-from autoinstrument.export.threads import Threads, thread_of
+from autoinstrument.export.threads import Threads, fixed, thread_of
 from autoinstrument.export.traces import MOST_SPANS, Link, Placement, Trace, Traces
 from autoinstrument.records import (
     FAILED,
+    RETURNED,
     CancelOrigin,
     ContendedHold,
     Finding,
@@ -28,61 +30,10 @@ SHORT_SCOPE_NS: Final = 1_000_000
 """Scopes of libraries that were left within this time, and did nothing, are only counted."""
 
 _MOST_LINKS: Final = 32
+TASK_ID: Final = "asyncscope.task.id"
+TASK_NAME: Final = "asyncscope.task.name"
 UNFINISHED: Final = ("asyncscope.unfinished", True)
 _UPPER_BOUND: Final = ("asyncscope.end.upper_bound", True)
-
-
-class Event:
-    """Something that happened during a span."""
-
-    __slots__ = ("at_ns", "attributes", "name")
-
-    def __init__(self, name: str, at_ns: int, attributes: tuple[Attribute, ...]) -> None:
-        """`at_ns` counts from the epoch."""
-        self.name = name
-        self.at_ns = at_ns
-        self.attributes = attributes
-
-
-class Span:
-    """One span, ready to be encoded; times count from the epoch."""
-
-    __slots__ = (
-        "attributes",
-        "end_ns",
-        "error",
-        "events",
-        "links",
-        "parent_id",
-        "parent_is_remote",
-        "span_id",
-        "start_ns",
-        "static",
-        "trace",
-    )
-
-    def __init__(
-        self,
-        trace: Trace,
-        span_id: int,
-        parent_id: int,
-        static: Static,
-        start_ns: int,
-        end_ns: int,
-        attributes: tuple[Attribute, ...],
-    ) -> None:
-        """Begin without links, events and error; `error` is the status description."""
-        self.trace = trace
-        self.span_id = span_id
-        self.parent_id = parent_id
-        self.parent_is_remote = False
-        self.static = static
-        self.start_ns = start_ns
-        self.end_ns = max(start_ns, end_ns)
-        self.attributes = attributes
-        self.links: list[Link] | None = None
-        self.events: list[Event] | None = None
-        self.error = ""
 
 
 class SpanMaker:
@@ -94,6 +45,7 @@ class SpanMaker:
         self.clock = clock
         self.statics = Statics()
         self.threads: Threads = {}
+        self._fixed: dict[int, int] = {}
 
     # -- tasks -----------------------------------------------------------------------------
 
@@ -106,30 +58,47 @@ class SpanMaker:
         now_ns: int = 0,
     ) -> Span:
         """Return a task's span; with `now_ns` (monotonic) the task is unfinished."""
-        end_ns = record.ended_ns or now_ns
+        offset_ns = self.clock.offset_ns
+        outcome = record.outcome
+        if record.story is None and outcome is RETURNED and record.last_name:
+            attributes: tuple[Attribute, ...] = (
+                (TASK_ID, record.serial),
+                (TASK_NAME, record.last_name),
+            )
+        else:
+            attributes = self._task_attributes(record)
         span = Span(
-            placement.trace,
-            placement.span_id,
-            placement.parent_id,
-            self.statics.of_task(record, thread_of(record, self.threads)),
-            self.clock.at(record.created_ns),
-            self.clock.at(end_ns),
-            self._task_attributes(record),
+            placement,
+            self.statics.of_task(record, self._fixed.get(record.loop_id) or self._thread(record)),
+            record.created_ns + offset_ns,
+            (record.ended_ns or now_ns) + offset_ns,
+            attributes,
         )
-        span.parent_is_remote = placement.parent_is_remote
-        if record.outcome == FAILED:
+        if outcome == FAILED:
             span.error = record.error_type or "exception"
-        if children or placement.link is not None or (placement.parent_id and record.creator):
+        if (
+            children
+            or placement.link is not None
+            or (placement.parent_id and self.traces.may_have_outlived(record))
+        ):
             self._link(span, record, placement, children)
         if findings:
             span.events = [self._event(finding, span) for finding in findings]
         return span
 
+    def follow(self, threads: Threads) -> None:
+        """Take what is known of threads now; called before the spans of a batch are made."""
+        self.threads = threads
+        self._fixed = fixed(threads)
+
+    def _thread(self, record: TaskRecord) -> int:
+        return thread_of(record, self.threads)
+
     def _task_attributes(self, record: TaskRecord) -> tuple[Attribute, ...]:
-        found: list[Attribute] = [
-            ("asyncscope.task.id", record.serial),
-            ("asyncscope.task.name", record.name),
-        ]
+        found: list[Attribute] = [(TASK_ID, record.serial)]
+        name = record.last_name or (record.name if record() is not None else "")
+        if name:  # else it ended in a storm, and nobody asked
+            found.append((TASK_NAME, name))
         if not record.ended_ns:
             found.append(UNFINISHED)
             task = record()
@@ -167,7 +136,7 @@ class SpanMaker:
             return
         if self.traces.outlived(record) and not placement.trace.foreign:
             # Placed as a child while its creator ran: it stays in the trace, as a root.
-            span.parent_id = 0
+            span.place = Placement(placement.trace, placement.span_id)
             link = Link(creator.trace.trace_id, creator.span_id, "created_by")
             span.links = [link, *(span.links or ())]
 
@@ -336,8 +305,9 @@ class SpanMaker:
         end_ns: int,
         attributes: list[Attribute],
     ) -> Span:
-        at = self.clock.at
-        span = Span(trace, span_id, parent_id, static, at(start_ns), at(end_ns), tuple(attributes))
+        offset_ns = self.clock.offset_ns
+        place = Placement(trace, span_id, parent_id)
+        span = Span(place, static, start_ns + offset_ns, end_ns + offset_ns, tuple(attributes))
         if trace is not owner.trace and owner.span_id:
             span.links = [Link(owner.trace.trace_id, owner.span_id, "continues")]
         return span

@@ -10,7 +10,7 @@ from types import CodeType, ModuleType
 from typing import Any, Final, TypeVar
 
 from autoinstrument.places import absolute, is_own_file, is_stdlib_file, is_user_file, line_of
-from autoinstrument.records import RUNNING, Place, RawPlace, RawStack, TaskRecord
+from autoinstrument.records import RUNNING, FlatStack, Place, RawPlace, RawStack, TaskRecord
 
 Value = str | int | float | bool
 Attribute = tuple[str, Value]
@@ -26,16 +26,19 @@ class Static:
     `encoded` belongs to the encoder and is None until it used the part.
     """
 
-    __slots__ = ("attributes", "encoded", "name")
+    __slots__ = ("attributes", "encoded", "is_task", "name")
 
     def __init__(self, name: str, attributes: tuple[Attribute, ...]) -> None:
         """Keep name and attributes."""
         self.name = name
         self.attributes = attributes
-        self.encoded: tuple[str, str] | None = None
+        self.is_task = False  # so that a number and a name come first among the other attributes
+        self.encoded: tuple[str, str, str] | None = None
 
 
 _Key = TypeVar("_Key")
+_Whole = tuple[CodeType | None, FlatStack, str, int, str, Static]
+"""What a task runs, where it was created, its outcome, thread and name; and what follows."""
 
 
 def _keep(
@@ -56,7 +59,8 @@ class Statics:
     def __init__(self) -> None:
         """Start empty."""
         self._tasks: dict[tuple[int, str], tuple[CodeType | None, Static]] = {}
-        self._whole: dict[tuple[Any, ...], tuple[CodeType | None, RawStack, Static]] = {}
+        self._whole: dict[tuple[Any, ...], _Whole] = {}
+        self._last: _Whole = (None, (), "", 0, "", Static("", ()))
         self._placed: dict[tuple[str, int, int], tuple[CodeType | None, Static]] = {}
         self._places: dict[tuple[int, int], tuple[CodeType, str]] = {}
         self._ranks: dict[int, tuple[CodeType, int]] = {}
@@ -76,14 +80,24 @@ class Statics:
 
         The thread is part of it, as few have a loop; 0 when it is not known.
         """
-        stack = record.stack
+        flat = record.flat_stack
         code = record.code
-        first = stack[0] if stack else (None, 0)
         outcome = record.outcome
-        key = (id(code), record.qualname, outcome, thread_id, id(first[0]), first[1], len(stack))
+        last = self._last  # tasks made in a row in one place share their stack
+        if (
+            last[1] is flat
+            and last[0] is code
+            and last[2] is outcome
+            and last[3] == thread_id
+            and last[4] == record.qualname
+        ):
+            return last[5]
+        key = (id(code), outcome, thread_id, id(flat[0]) if flat else 0, flat[1::2])
         found = self._whole.get(key)
-        if found is not None and found[1] == stack:
-            return found[2]
+        if found is not None and found[1] == flat and found[4] == record.qualname:
+            self._last = found
+            return found[5]
+        stack = record.stack
         part = self.of_code("task", record.qualname, code)
         attributes = (*part.attributes, ("asyncscope.task.outcome", outcome or RUNNING))
         if thread_id:
@@ -94,7 +108,9 @@ class Statics:
         if len(self._whole) >= _KEEP:
             self._whole.clear()
         whole = Static(part.name, attributes)
-        self._whole[key] = (code, stack, whole)  # both kept so that their ids stay their own
+        whole.is_task = True
+        # Code and stack are kept so that their ids stay their own.
+        self._last = self._whole[key] = (code, flat, outcome, thread_id, record.qualname, whole)
         return whole
 
     def of_place(self, name: str, kind: str, stack: RawStack) -> Static:

@@ -51,6 +51,11 @@ class LoopThreads:
         return self.known.get(key, (0, self._forgotten_ns, 0))
 
 
+def fixed(threads: Threads) -> dict[int, int]:
+    """Return the threads of those loops whose identity has always been theirs."""
+    return {key: thread for key, (thread, since, until) in threads.items() if not since | until}
+
+
 def thread_of(task: TaskRecord, threads: Threads) -> int:
     """Return the identity of the thread in which a task ran, 0 when it is not known."""
     thread_id, since, until = threads.get(task.loop_id, _UNKNOWN)

@@ -18,7 +18,7 @@ oldest first.
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from autoinstrument.export.ids import TASK, SpanIds
@@ -78,7 +78,7 @@ class Link:
 
 
 class Placement:
-    """Where a task's span stands; this is what `TaskRecord.trace` holds once it is placed."""
+    """Where a span stands; `TaskRecord.trace` holds it if the task was alive when it was placed."""
 
     __slots__ = ("depth", "link", "parent_id", "parent_is_remote", "span_id", "trace")
 
@@ -142,29 +142,65 @@ class Traces:
         self._lock = threading.RLock()
         self._remote = remote
 
-    def place_all(self, tasks: Sequence[TaskRecord], known: Mapping[int, TaskRecord]) -> None:
+    def place_all(
+        self, tasks: Sequence[TaskRecord], known: Mapping[int, TaskRecord]
+    ) -> list[Placement]:
         """Place tasks in the order of their numbers, so that creators come first."""
+        if len(self._placed) + len(tasks) > self._keep:  # not in the middle of a batch
+            _forget(self._placed)
+        found: list[Placement] = []
         for start in range(0, len(tasks), _AT_ONCE):
             with self._lock:
-                for record in tasks[start : start + _AT_ONCE]:
-                    if not record.trace and (
-                        record.creator in self._placed or record.creator not in known
-                    ):
-                        self._place_one(record)
-                    else:
-                        self.place(record, known)
+                self._place_some(tasks[start : start + _AT_ONCE], known, found)
+        return found
+
+    def _place_some(
+        self,
+        tasks: Sequence[TaskRecord],
+        known: Mapping[int, TaskRecord],
+        found: list[Placement],
+    ) -> None:
+        """Place tasks; what nearly all are, a child of a creator that is placed, in one piece."""
+        placed, ended, number = self._placed, self._ended, self.ids.of
+        for record in tasks:
+            serial = record.serial
+            placement = placed.get(serial)
+            if placement is None:
+                creator = placed.get(record.creator)
+                if creator is None or record.story is not None:
+                    placement = self.place(record, known)
+                elif (
+                    (trace := creator.trace).spans < MOST_SPANS
+                    and (depth := creator.depth + 1) < MOST_DEPTH
+                    and ended.get(record.creator, record.ended_ns) >= record.ended_ns > 0
+                ):
+                    trace.spans += 1
+                    placement = Placement(trace, number(TASK, serial), creator.span_id, depth)
+                    placed[serial] = placement
+                else:
+                    placement = self._place_one(record)
+            found.append(placement)
 
     def place(self, record: TaskRecord, known: Mapping[int, TaskRecord]) -> Placement:
         """Return a task's placement, made now when it has none; `known` finds creators."""
-        placement = record.trace
-        if isinstance(placement, Placement):
+        placement = self._placement(record)
+        if placement is not None:
             return placement
         with self._lock:
             for task in reversed(self._unplaced(record, known)):
-                self._place_one(task)
-        placement = record.trace
-        assert isinstance(placement, Placement)
+                placement = self._place_one(task)
+        assert placement is not None
         return placement
+
+    def _placement(self, record: TaskRecord) -> Placement | None:
+        """Return the placement of a task that has one.
+
+        A task that was alive when it was placed has it in its record, however long it lives.
+        """
+        placement = self._placed.get(record.serial)
+        if placement is None and record.story is not None:
+            placement = record.story.trace
+        return placement if isinstance(placement, Placement) else None
 
     def place_within(self, record: TaskRecord, program: SpanContext) -> Placement | None:
         """Place a new task below the program's span `program`, in the program's thread.
@@ -182,8 +218,7 @@ class Traces:
             self.budget.spend(1)
             trace.paid += 1
             record.trace = program
-            self._place_one(record)
-            placement = record.trace
+            placement = self._place_one(record)
             return placement if placement.trace is trace else None
 
     def link_of(
@@ -207,11 +242,11 @@ class Traces:
     def _new_id(self) -> int:
         return self._numbers.getrandbits(128) or 1
 
-    def over(self, record: TaskRecord) -> None:
-        """Remember that a task is over, for those it created that outlive it."""
-        if len(self._ended) >= self._keep:
+    def over(self, tasks: Iterable[TaskRecord]) -> None:
+        """Remember which tasks are over, for those they created that outlive them."""
+        self._ended.update([(task.serial, task.ended_ns) for task in tasks if task.ended_ns])
+        while len(self._ended) > self._keep:
             _forget(self._ended)
-        self._ended[record.serial] = record.ended_ns
 
     def outside(self) -> Placement:
         """Return a place for work that belongs to no task: a trace without a first span."""
@@ -229,6 +264,11 @@ class Traces:
             return bool(over_ns)
         return record.ended_ns > over_ns + (0 if record.end_is_exact else _UNSURE_NS)
 
+    def may_have_outlived(self, record: TaskRecord) -> bool:
+        """Whether it is worth asking `outlived`."""
+        over_ns = self._ended.get(record.creator)
+        return over_ns is not None and not 0 < record.ended_ns <= over_ns
+
     def fresh(self, of: Trace) -> Trace:
         """Begin a trace that shares the fate of another one with the sampler."""
         return Trace(self._new_id(), sampled=of.sampled)
@@ -241,14 +281,14 @@ class Traces:
             creator = known.get(last.creator)
             if type(last.trace) is tuple or last.creator in self._placed or creator is None:
                 break
-            if creator.serial == record.serial or isinstance(creator.trace, Placement):
+            if creator.serial == record.serial or self._placement(creator) is not None:
                 break
             chain.append(creator)
         return chain
 
-    def _place_one(self, record: TaskRecord) -> None:
+    def _place_one(self, record: TaskRecord) -> Placement:
         span_id = self.ids.of(TASK, record.serial)
-        program = record.trace
+        program = record.trace if record.story is not None else None
         creator = self._placed.get(record.creator)
         if type(program) is tuple:
             placement = self._under_program(span_id, program, creator)
@@ -257,10 +297,12 @@ class Traces:
         else:
             placement = self._under_creator(span_id, record, creator)
         placement.trace.spans += 1
-        record.trace = placement
+        if not record.ended_ns or record.story is not None:
+            record.trace = placement
         if len(self._placed) >= self._keep:
             _forget(self._placed)
         self._placed[record.serial] = placement
+        return placement
 
     def _under_program(
         self, span_id: int, program: SpanContext, creator: Placement | None

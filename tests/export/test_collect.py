@@ -105,6 +105,6 @@ def test_what_is_remembered_of_traces_is_bounded() -> None:
     for number in range(2 * most):
         record = play.task(f"t{number}", number, number + 1)
         traces.place(record, {})
-        traces.over(record)
+        traces.over([record])
     for table in (traces._placed, traces._by_id, traces._ended):
         assert 0 < len(table) <= most

@@ -417,3 +417,24 @@ def test_each_line_of_the_file_is_one_request(tmp_path: Path, play: Play) -> Non
     for line in (tmp_path / "t.jsonl").read_text().splitlines():
         (group,) = json.loads(line)["resourceSpans"]
         assert group["resource"]["attributes"]
+
+
+NAMES = ["fetch", 'say "no"', "back\\slash", "\u00e9t\u00e9", "tab\tin", "\ud800", "\U0001f600"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_plain_tasks_are_encoded_as_the_others_are(tmp_path: Path, name: str) -> None:
+    play = Play()
+    play.task("plain", 1, 2).last_name = name
+    play.task("other", 1, 2, exact=False).last_name = name
+    spans = export(tmp_path, play.batch())
+    plain, other = named(spans, "plain"), named(spans, "other")
+    facts, more = attributes_of(plain.attributes), attributes_of(other.attributes)
+    assert facts["asyncscope.task.name"] == name.replace("\ud800", "\ufffd")
+    assert more.pop("asyncscope.end.upper_bound") is True
+    assert list(facts) == list(more)
+    assert (plain.flags, plain.kind) == (other.flags, other.kind)
+    assert (plain.start_time_unix_nano, plain.end_time_unix_nano) == (
+        other.start_time_unix_nano,
+        other.end_time_unix_nano,
+    )
