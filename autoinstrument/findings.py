@@ -5,7 +5,7 @@ import linecache
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ KINDS: Final = (
     "wrong_event_loop",
 )
 _MOST_OF_A_KIND: Final = 50
-_COMMENT: Final = re.compile(r"#\s*asyncscope:\s*ignore(?:\[([a-z_,\s]*)\])?")
+_COMMENT: Final = r"#\s*asyncscope:\s*ignore(?:\[([a-z_,\s]*)\])?"
 
 
 def select(text: str) -> tuple[frozenset[str], str]:
@@ -62,16 +62,16 @@ def select(text: str) -> tuple[frozenset[str], str]:
     return kinds, unknown_kinds("ASYNCSCOPE_DETECT", unknown)
 
 
-def unknown_kinds(variable: str, names: Iterable[str]) -> str:
+def unknown_kinds(variable: str, names: Sequence[str]) -> str:
     """Return a line about unknown kinds with the nearest right ones, or ""."""
+    if not names:
+        return ""
     import difflib  # only after a mistake
 
     said = []
     for name in names:
         near = difflib.get_close_matches(name, KINDS, 1)
         said.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-    if not said:
-        return ""
     return f"{variable} names unknown kinds: {', '.join(said)}; they are left out"
 
 
@@ -133,7 +133,7 @@ class FindingStore:
 def silenced_by_comment(place: Place, kind: str) -> bool:
     """Whether the line of a place, or its statement's first line, says `# asyncscope: ignore`."""
     for number in _statement_lines(place):
-        match = _COMMENT.search(linecache.getline(place.file, number))
+        match = re.search(_COMMENT, linecache.getline(place.file, number))
         if match and (match[1] is None or kind in [name.strip() for name in match[1].split(",")]):
             return True
     return False

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextvars import Context
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import Any, TextIO, TypeVar
 
@@ -24,7 +24,7 @@ from autoinstrument.detectors import attach_all
 from autoinstrument.export import report
 from autoinstrument.findings import KINDS, FindingStore
 from autoinstrument.places import first_place
-from autoinstrument.records import FAILED, Finding, ScopeEvent, ScopeRecord, TaskRecord
+from autoinstrument.records import FAILED, Finding, Place, ScopeRecord, TaskRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import outcome_of
 from autoinstrument.world import World
@@ -41,6 +41,18 @@ def shared_world() -> World:
     world = World(Settings(), moments, FindingStore(frozenset(KINDS)))
     attach_all(world, frozenset(KINDS))
     return world
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeEvent:
+    """One step in the life of a scope: `enter`, `exit`, `cancel` or `violation`."""
+
+    event: str
+    scope: str
+    at_ns: int
+    task: str
+    place: Place | None = None
+    detail: str = ""
 
 
 class AsyncTaskTracker:
@@ -260,7 +272,7 @@ class CancelScopeTracker:
         Raises:
             OSError: the file cannot be written.
         """
-        document = {"version": 1, "events": [asdict(event) for event in self._events]}
+        document = {"version": 1, "events": [_document(event) for event in self._events]}
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as out:
             json.dump(document, out, indent=1)
@@ -269,6 +281,13 @@ class CancelScopeTracker:
         """Return the JSON report of the shared records (docs/configuration.md)."""
         now = time.time()
         return report.report(self._world.findings.all(), self._world.statistics(), now, now)
+
+
+def _document(event: ScopeEvent) -> dict[str, Any]:
+    document = asdict(event)
+    if event.place is not None:
+        document["place"] = report.place_document(event.place)
+    return document
 
 
 def _first_outside(frame: FrameType | None) -> FrameType | None:

@@ -1,7 +1,6 @@
 """Turn recorded places into files and lines, and tell the user's code from libraries."""
 
 import os
-import sysconfig
 from collections.abc import Iterable
 from functools import lru_cache
 from types import CodeType, FrameType
@@ -13,18 +12,16 @@ _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def _library_folders() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    found = {paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib") if paths.get(k)}
-    found |= {os.path.realpath(path) for path in found}
-    return tuple(path.rstrip(os.sep) + os.sep for path in found)
+    """Return where the standard library is, as it is named and without links.
+
+    `sysconfig` would tell as well, but takes long to import. Packages are told by `_PACKAGES`.
+    """
+    named = os.path.dirname(getattr(os, "__file__", ""))
+    found = {os.path.abspath(named), os.path.realpath(named)} if named else ()
+    return tuple(path + os.sep for path in found)
 
 
 _LIBRARIES = _library_folders()
-_STDLIB = tuple(
-    path
-    for path in _LIBRARIES
-    if not path.rstrip(os.sep).endswith(("site-packages", "dist-packages"))
-)
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
@@ -51,7 +48,7 @@ def is_stdlib_file(filename: str) -> bool:
         return True
     if any(part in filename for part in _PACKAGES):
         return False
-    return os.path.abspath(filename).startswith(_STDLIB)
+    return os.path.abspath(filename).startswith(_LIBRARIES)
 
 
 def is_own_file(filename: str) -> bool:

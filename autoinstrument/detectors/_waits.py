@@ -2,7 +2,7 @@
 
 from asyncio import ALL_COMPLETED
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from autoinstrument import stacks
 from autoinstrument.records import Hold, LockRecord, TaskRecord, WaitRecord
@@ -13,13 +13,23 @@ _MOST_AWAITED: Final = 1_000
 _HIDING: Final = frozenset({"_wait", "wait_for", "TaskGroup.__aexit__", "TaskGroup._aexit"})
 
 
-class Edge(NamedTuple):
+class Edge:
     """`waiter` waits for `blocker`, through a lock that the blocker has, or for its end."""
 
-    waiter: TaskRecord
-    blocker: TaskRecord
-    lock: LockRecord | None = None
-    hold: Hold | None = None
+    __slots__ = ("blocker", "hold", "lock", "waiter")
+
+    def __init__(
+        self,
+        waiter: TaskRecord,
+        blocker: TaskRecord,
+        lock: LockRecord | None = None,
+        hold: Hold | None = None,
+    ) -> None:
+        """Note who waits for whom."""
+        self.waiter = waiter
+        self.blocker = blocker
+        self.lock = lock
+        self.hold = hold
 
 
 def edges(world: World, record: TaskRecord) -> Iterator[Edge]:

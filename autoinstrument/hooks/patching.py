@@ -8,7 +8,7 @@ asyncio; when a library is imported is told by the hook that waits for asyncio a
 import sys
 from collections.abc import Callable
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from autoinstrument._boot import import_hook
 from autoinstrument.hooks.ports import Port
@@ -18,13 +18,17 @@ from autoinstrument.hooks.woven_cache import WovenCache
 _MISSING: Any = object()
 
 
-class HookState(NamedTuple):
+class HookState:
     """What became of one patch: `woven`, `set`, `observed` or `off`, and why."""
 
-    name: str
-    target: str
-    state: str
-    detail: str = ""
+    __slots__ = ("detail", "name", "state", "target")
+
+    def __init__(self, name: str, target: str, state: str, detail: str) -> None:
+        """Keep what `asyncscope doctor` shows."""
+        self.name = name
+        self.target = target
+        self.state = state
+        self.detail = detail
 
 
 class Patches:

@@ -5,7 +5,6 @@ frames into which one is thrown, are announced for all code before Python 3.15; 
 here leave at the first comparison that fails.
 """
 
-import re
 import sys
 from asyncio import CancelledError
 from types import CodeType
@@ -19,8 +18,12 @@ from autoinstrument.stacks import ASYNC_GENERATOR
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker, running_task
 
-_SIGNS: Final = re.compile(
-    "different (event )?loop|different Context|generator is already running|Event loop is closed"
+_SIGNS: Final = (
+    "different loop",
+    "different event loop",
+    "different Context",
+    "generator is already running",
+    "Event loop is closed",
 )
 _COROUTINE: Final = 0x80  # CO_COROUTINE
 _module_at: Final[Any] = getattr(sys, "_getframemodulename", None)  # Python 3.12
@@ -103,7 +106,8 @@ class EndObserver:
         try:
             if self._seeing_errors and id(error) != self._last_error:
                 self._last_error = id(error)
-                if error.args and isinstance(error.args[0], str) and _SIGNS.search(error.args[0]):
+                text = error.args[0] if error.args else None
+                if type(text) is str and any(sign in text for sign in _SIGNS):
                     self._moments.fire(
                         "error_seen", error, capture(frame, 24), self._tasks.current()
                     )

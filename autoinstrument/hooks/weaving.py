@@ -24,7 +24,7 @@ import opcode
 import warnings
 from collections.abc import Iterator, Sequence
 from types import CodeType, FunctionType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from autoinstrument.hooks.woven_cache import WovenCache
 
@@ -51,7 +51,7 @@ class WeaveError(Exception):
     """The function has another shape than the one this weaving was written for."""
 
 
-class Edit(NamedTuple):
+class Edit:
     """One insertion: `call` (such as `port.held(self)`) at a position of a function.
 
     `entry` is the start of the body, `before` and `after` are relative to each statement
@@ -61,10 +61,14 @@ class Edit(NamedTuple):
     nested function.
     """
 
-    position: Position
-    call: str
-    anchor: str = ""
-    inside: str = ""
+    __slots__ = ("anchor", "call", "inside", "position")
+
+    def __init__(self, position: Position, call: str, anchor: str = "", inside: str = "") -> None:
+        """Describe an insertion."""
+        self.position = position
+        self.call = call
+        self.anchor = anchor
+        self.inside = inside
 
 
 def weave(
@@ -78,7 +82,7 @@ def weave(
         WeaveError: the source is missing, differs, or lacks an anchor. Nothing is changed.
     """
     original = function.__code__
-    key = tuple(tuple(edit) for edit in edits)
+    key = tuple((edit.position, edit.call, edit.anchor, edit.inside) for edit in edits)
     made = cache.get(original, key) if cache is not None else None
     if made is None:
         made = _compile(original, function.__qualname__, edits)

@@ -13,12 +13,12 @@ Nothing is written when Python was told to write no bytecode (`PYTHONDONTWRITEBY
 nothing is kept where files have no owner and mode (Windows).
 """
 
+import _imp
 import contextlib
 import marshal
 import os
 import stat
 import sys
-from importlib.util import MAGIC_NUMBER, source_hash
 from types import CodeType
 from typing import Final, TypeAlias
 
@@ -27,7 +27,7 @@ _Entry: TypeAlias = tuple[Edits, CodeType, CodeType]
 
 _MOST_BYTES: Final = 4_000_000
 _MOST_ENTRIES: Final = 500
-_FORMAT: Final = b"asyncscope woven 1\n" + MAGIC_NUMBER
+_FORMAT: Final = f"asyncscope woven 2\n{sys.version}\n".encode()
 _OWNED: Final = os.name == "posix"  # elsewhere files have no such owner and mode
 
 
@@ -65,7 +65,7 @@ class WovenCache:
             OSError, ValueError
         ):  # or another tool's constant in a code object
             body = marshal.dumps(dict(self._known()))
-            _write(_head() + source_hash(body) + body)
+            _write(_head() + _hash(body) + body)
 
     def _known(self) -> dict[tuple[str, str], _Entry]:
         if self._entries is None:
@@ -73,6 +73,11 @@ class WovenCache:
             with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
                 self._entries = _read()
         return self._entries
+
+
+def _hash(data: bytes) -> bytes:
+    # what `importlib.util` calls; to import that takes longer than to read the cache
+    return _imp.source_hash(0, data)
 
 
 def _folder() -> str:
@@ -85,7 +90,7 @@ def _folder() -> str:
     if not _OWNED or not os.path.isabs(caches):
         raise FileNotFoundError(caches)
     here = os.path.dirname(os.path.abspath(__file__))
-    return os.path.join(caches, "asyncscope", source_hash(here.encode()).hex())
+    return os.path.join(caches, "asyncscope", _hash(here.encode()).hex())
 
 
 def _name() -> str:
@@ -123,7 +128,7 @@ def _read() -> dict[tuple[str, str], _Entry]:
     if not data.startswith(head):
         raise ValueError("another version")
     check, body = data[len(head) : len(head) + 8], data[len(head) + 8 :]
-    if source_hash(body) != check:
+    if _hash(body) != check:
         raise ValueError("damaged")
     entries: dict[tuple[str, str], _Entry] = marshal.loads(body)
     return entries

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
 from types import CodeType, FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from autoinstrument import env, stacks
 from autoinstrument.places import capture, capture_flat, traceback_places
@@ -47,14 +47,20 @@ else:  # a Python function there, which costs as much as all the rest
         return _current_tasks.get(_running_loop())
 
 
-class ScheduledCancel(NamedTuple):
+class ScheduledCancel:
     """Who handed the `cancel` of a task to the loop, where and how."""
 
-    record: TaskRecord  # of the task to be cancelled
-    via: str  # "timer", "threadsafe" or "signal"
-    stack: RawStack
-    by_serial: int
-    by_task: str
+    __slots__ = ("by_serial", "by_task", "record", "stack", "via")
+
+    def __init__(
+        self, record: TaskRecord, via: str, stack: RawStack, by_serial: int, by_task: str
+    ) -> None:
+        """Keep who it was; `via` is "timer", "threadsafe" or "signal"."""
+        self.record = record  # of the task to be cancelled
+        self.via = via
+        self.stack = stack
+        self.by_serial = by_serial
+        self.by_task = by_task
 
 
 class TaskTracker:
