@@ -1,6 +1,6 @@
 """List this process for `asyncscope ps`, and open a debug port when `asyncscope debug PID` asks.
 
-All of it happens in the agent's thread, which starts with the first event loop: at its first tick
+All of it happens in the agent's thread, which starts with the first event loop: half a second later
 the process is published (0.12 ms), and then it looks once a second whether a request lies in the
 folder that only the owner of the process can enter (`registry.py`): one `stat`, about 3 µs. Nothing
 of the debugger is imported before somebody asks. A loop that is blocked in Python code does not
@@ -16,6 +16,9 @@ from typing import Any, Final
 from autoinstrument import registry
 
 LOOK_EVERY_NS: Final = 1_000_000_000
+FIRST_LOOK_NS: Final = 400_000_000
+"""Nobody can ask for a program that ends earlier."""
+
 TOO_OLD_S: Final = 60.0
 """A request that nobody waits for any more must not open a port later."""
 _stat, _getpid, _time = os.stat, os.getpid, time.time
@@ -27,12 +30,14 @@ class Presence:
     def __init__(self, say: Callable[[str], None]) -> None:
         """Begin with the first tick; `say` tells whoever reads the program's stderr."""
         self._say = say
-        self._next_ns = 0
+        self._next_ns = 0  # when to look next, once the first tick has come
         self._pid = 0
         self._path = ""
 
     def tick(self, now_ns: int) -> None:
         """Look whether there is a request, at most once a second."""
+        if not self._next_ns:
+            self._next_ns = now_ns + FIRST_LOOK_NS
         if now_ns < self._next_ns:
             return
         self._next_ns = now_ns + LOOK_EVERY_NS

@@ -1,7 +1,10 @@
 """The moments at which detectors look at records, and what happens when one of them fails."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from _thread import get_ident
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+Check: TypeAlias = Callable[..., None]
 
 MOMENTS: Final = (
     "cancellation_thrown",  # task record, stack: it arrives, and somebody scheduled one
@@ -46,22 +49,49 @@ class Moments:
         """Start without checks; `say` puts one line on stderr."""
         self.unfinished = False
         """Set by a check that has more to do at the next tick; only the agent's thread asks."""
-        self._checks: dict[str, tuple[Callable[..., None], ...]] = dict.fromkeys(MOMENTS, ())
+        self._checks: dict[str, tuple[Check, ...]] = dict.fromkeys(MOMENTS, ())
+        self._collecting: dict[int, dict[str, tuple[Check, ...]]] = {}  # by thread
         self._say = say
         self._failed: set[str] = set()
         self._closed = False
 
-    def on(self, moment: str, check: Callable[..., None]) -> None:
+    def on(self, moment: str, check: Check) -> None:
         """Add a check to a moment."""
-        self._checks[moment] += (check,)
+        collected = self._collecting.get(get_ident())
+        if collected is None:
+            self._checks[moment] += (check,)
+        else:
+            collected[moment] = (*collected.get(moment, ()), check)
+
+    def collected(self, add: Callable[[], None]) -> dict[str, tuple[Check, ...]]:
+        """Return the checks that `add` adds, by moment, without adding them."""
+        found: dict[str, tuple[Check, ...]] = {}
+        self._collecting[get_ident()] = found
+        try:
+            add()
+        finally:
+            del self._collecting[get_ident()]
+        return found
+
+    def replace(self, moment: str, check: Check, others: Sequence[Check]) -> None:
+        """Put other checks in the place of one."""
+        if not self._closed:
+            checks = self._checks[moment]
+            self._checks[moment] = tuple(
+                new for old in checks for new in (others if old is check else (old,))
+            )
 
     def fire(self, moment: str, *facts: Any) -> None:
         """Run the checks of a moment, in the thread in which it happens."""
-        for check in self._checks[moment]:
+        self.run(moment, self._checks[moment], facts)
+
+    def run(self, moment: str, checks: Sequence[Check], facts: tuple[Any, ...]) -> None:
+        """Run some of the checks of a moment."""
+        for check in checks:
             try:
                 check(*facts)
             except Exception as exc:
-                self._checks[moment] = tuple(c for c in self._checks[moment] if c is not check)
+                self.replace(moment, check, ())
                 self.failed(getattr(check, "__module__", "check").rsplit(".", 1)[-1], exc)
 
     def close(self) -> None:

@@ -268,7 +268,8 @@ def test_request_that_nobody_waits_for_opens_nothing(
 ) -> None:
     lines: list[str] = []
     presence = Presence(lines.append)
-    presence.tick(0)
+    presence.tick(1)
+    presence.tick(500_000_000)
     try:
         path = Path(registry.request_path(registry.folders()[0], os.getpid()))
         path.write_text(json.dumps(content))
@@ -286,7 +287,8 @@ def test_request_that_nobody_waits_for_opens_nothing(
 def test_request_of_another_user_opens_nothing(environment: dict[str, str]) -> None:
     lines: list[str] = []
     presence = Presence(lines.append)
-    presence.tick(0)
+    presence.tick(1)
+    presence.tick(500_000_000)
     try:
         path = Path(registry.request_path(registry.folders()[0], os.getpid()))
         request = {"pid": os.getpid(), "do": "stop", "asked": time.time()}

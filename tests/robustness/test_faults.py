@@ -191,6 +191,8 @@ def test_detectors_that_all_fail_are_all_off(
     expected: list[Any],
 ) -> None:
     agent = install()
+    for _ in range(100):
+        agent.moments.fire("tick", 0)  # so that all are loaded
     calls: list[str] = []
     by_check: Counter[Any] = Counter()
 

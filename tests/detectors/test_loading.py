@@ -1,0 +1,151 @@
+"""Detectors are loaded when there is something for them to look at, and miss nothing."""
+
+import _thread
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from autoinstrument import detectors
+from autoinstrument.config.schema import Settings
+from autoinstrument.detectors import NEEDS, attach_all
+from autoinstrument.findings import KINDS, FindingStore
+from autoinstrument.trackers.moments import Moments
+from autoinstrument.world import World
+from tests.helpers import run_child
+
+KIND = "coroutine_never_awaited"
+MODULE = f"autoinstrument.detectors.{KIND}"
+
+
+def new_world(said: list[str] | None = None) -> World:
+    moments = Moments((said if said is not None else []).append)
+    return World(Settings(), moments, FindingStore(frozenset(KINDS)))
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Put a detector in the place of one that hears facts, loaded by `import_module`."""
+    facts: list[Any] = []
+    module = ModuleType(MODULE)
+    module.attach = lambda world: world.moments.on("unawaited", facts.append)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, MODULE, module)
+    return facts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_needs_name_the_moments_of_each_detector(kind: str) -> None:
+    world = new_world()
+    module = import_module(f"autoinstrument.detectors.{kind}")
+    attached = world.moments.collected(lambda: module.attach(world))
+    assert set(attached) == set(NEEDS[kind])
+
+
+def test_a_program_that_does_nothing_of_the_kind_loads_none(tmp_path: Path) -> None:
+    program = tmp_path / "app.py"
+    program.write_text(
+        "import asyncio, sys\n"
+        "from autoinstrument import watch\n"
+        "watch._PERIOD_S = 60\n"
+        "asyncio.run(asyncio.sleep(0))\n"
+        "print(*(name for name in sys.modules if '.detectors.' in name))\n"
+    )
+    child = run_child(program, env={"ASYNCSCOPE_ENABLE": "1", "ASYNCSCOPE_EXPORTER": "none"})
+    assert (child.status, child.out) == (0, "\n"), child.err
+
+
+def test_the_first_fact_of_a_moment_is_judged(heard: list[Any]) -> None:
+    world = new_world()
+    attach_all(world, frozenset({KIND}))
+    for number in range(3):
+        world.moments.fire("unawaited", number)
+    assert heard == [0, 1, 2]
+
+
+def test_order_of_kinds_is_kept(heard: list[Any]) -> None:
+    world = new_world()
+    world.moments.on("unawaited", lambda _: heard.append("before"))
+    attach_all(world, frozenset({KIND}))
+    world.moments.on("unawaited", lambda _: heard.append("after"))
+    for number in range(2):
+        world.moments.fire("unawaited", number)
+    assert heard == ["before", 0, "after", "before", 1, "after"]
+
+
+def test_a_fact_that_comes_while_its_detector_is_loaded_is_judged(
+    heard: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world()
+    module = sys.modules[MODULE]
+
+    def load(name: str) -> ModuleType:
+        world.moments.fire("unawaited", "from a finalizer")
+        return module
+
+    monkeypatch.setattr(detectors, "import_module", load)
+    attach_all(world, frozenset({KIND}))
+    world.moments.fire("unawaited", "first")
+    assert heard == ["first", "from a finalizer"]
+
+
+def test_other_threads_wait_for_a_detector_and_not_for_ever(
+    heard: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    world = new_world(said)
+    module, loading, go_on = sys.modules[MODULE], _thread.allocate_lock(), _thread.allocate_lock()
+    loading.acquire()
+    go_on.acquire()
+
+    def load(name: str) -> ModuleType:
+        loading.release()
+        go_on.acquire(timeout=30)
+        return module
+
+    monkeypatch.setattr(detectors, "import_module", load)
+    monkeypatch.setattr(detectors, "_LOADING_S", 0.01)
+    attach_all(world, frozenset({KIND}))
+    _thread.start_new_thread(world.moments.fire, ("unawaited", "first"))
+    assert loading.acquire(timeout=30)
+    world.moments.fire("unawaited", "second")
+    assert [line.split(" (")[0] for line in said] == [f"{KIND} failed"]
+    go_on.release()
+
+
+def test_a_detector_that_cannot_be_loaded_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    world = new_world(said)
+
+    def fails(name: str) -> ModuleType:
+        raise ImportError("gone")
+
+    monkeypatch.setattr(detectors, "import_module", fails)
+    attach_all(world, frozenset({KIND}))
+    world.moments.fire("unawaited", 1)
+    world.moments.fire("unawaited", 2)
+    assert len(said) == 1
+    assert said[0].startswith(f"{KIND} failed (ImportError: gone")
+
+
+def test_the_rest_is_loaded_a_little_later_one_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> ModuleType:
+        loaded.append(name)
+        module = ModuleType(name)
+        module.attach = lambda world: None  # type: ignore[attr-defined]
+        return module
+
+    monkeypatch.setattr(detectors, "import_module", load)
+    world = new_world()
+    attach_all(world, frozenset(KINDS))
+    counts = []
+    for _ in range(70):
+        world.moments.fire("tick", 0)
+        counts.append(len(loaded))
+    assert counts[39] == 0
+    assert counts[40:44] == [1, 2, 3, 4]
+    assert sorted(loaded) == sorted(f"autoinstrument.detectors.{kind}" for kind in KINDS)
