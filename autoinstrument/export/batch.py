@@ -1,6 +1,7 @@
 """What the agent hands to the exporters: records that are over, and how to export them."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from autoinstrument.export.threads import Threads
 from autoinstrument.records import (
@@ -13,6 +14,9 @@ from autoinstrument.records import (
     TaskRecord,
     WaitRecord,
 )
+
+SPARE: Final = 500
+"""Tasks looked at in one batch beyond what the budget has room for."""
 
 
 @dataclass(frozen=True, slots=True)

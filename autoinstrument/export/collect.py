@@ -4,7 +4,7 @@ from collections import deque
 from time import monotonic_ns
 from typing import Any, Final, TypeVar
 
-from autoinstrument.export.batch import Batch, BlockedPeriod
+from autoinstrument.export.batch import SPARE, Batch, BlockedPeriod
 from autoinstrument.export.threads import LoopThreads
 from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
 from autoinstrument.trackers.tasks import outcome_of
@@ -33,6 +33,8 @@ class Collector:
         self._findings: deque[Finding] = deque(maxlen=_MOST_FINDINGS)
         self._blocked: deque[BlockedPeriod] = deque(maxlen=_MOST_FINDINGS)
         world.tasks.outbox = self._tasks
+        # The budget lets a burst of two seconds out; tasks beyond that need no name.
+        world.tasks.named = 2 * world.settings.span_budget + SPARE
         world.scopes.outbox = deque(maxlen=keep)
         world.resources.outbox = deque(maxlen=keep // 4)
         world.resources.held = deque(maxlen=keep // 4)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from autoinstrument.export import logs
-from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.batch import SPARE, Batch, ExportSettings
 from autoinstrument.export.ids import WallClock
 from autoinstrument.export.logs import LogRecord, LongOpen
 from autoinstrument.export.slices import SLICE, give_way, in_slices
@@ -19,13 +19,9 @@ from autoinstrument.export.span import Span
 from autoinstrument.export.spans import SHORT_SCOPE_NS, SHORT_WAIT_NS, SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
 from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord
-
-SLOW_NS: Final = 1_000_000_000
-"""Work that took this long is kept whatever the budget says."""
+from autoinstrument.trackers.tasks import SLOW_NS
 
 _MOST_PENDING: Final = 1_000
-_SPARE: Final = 500  # tasks looked at beyond what the budget has room for
-
 _HOUSEKEEPING: Final = (".shutdown_asyncgens", ".shutdown_default_executor", "_athrow")
 """Tasks that loops make for themselves at the end and for dropped async generators."""
 
@@ -90,7 +86,7 @@ class Pipeline:
         the budget would drop the rest. Tasks come in the order in which they ended, so that a
         creator is met after those of its children that did not outlive it.
         """
-        most = max(0, int(self._budget.left)) + _SPARE
+        most = max(0, int(self._budget.left)) + SPARE
         if len(tasks) <= most:
             return tasks
         found = tasks[:most]

@@ -33,6 +33,9 @@ from autoinstrument.trackers.moments import Moments
 _MOST_HANDED: Final = 10_000
 _MOST_CANCELS: Final = 8  # origins kept per task
 _MOST_ROOTS: Final = 10_000
+SLOW_NS: Final = 1_000_000_000
+"""Tasks that took this long are exported whatever the budget says."""
+
 _KEPT: Final = 1_000  # ended tasks; detectors look at the last few hundred
 
 if sys.version_info >= (3, 12):
@@ -89,6 +92,7 @@ class TaskTracker:
         self.program_span: Any = None  # called with each new task and its record
         self.roots: dict[int, CodeType] = {}  # those it was called with, by identity
         self.outbox: deque[TaskRecord] | None = None  # ended tasks for the exporters
+        self.named = sys.maxsize  # of those in the outbox, how many need their names
         self.left_open: dict[int, ScopeRecord] = {}  # scopes that ended tasks have not left
         self._loop: Callable[[], Any] = _no_loop  # of the task that was created last
         self._loop_id = 0
@@ -229,8 +233,10 @@ class TaskTracker:
             self.failed += outcome == FAILED
             self.cancelled += outcome == CANCELLED
             record.told()
-        if record.story is not None or record.scopes or self.outbox is not None:
+        if record.story is not None or record.scopes:
             self._ended_with_story(record)
+        if self.outbox is not None:
+            self._to_exporters(record, self.outbox)
         if error is not None:
             story = record.told()
             story.error_type = type(error).__qualname__
@@ -243,8 +249,22 @@ class TaskTracker:
         for scope in record.scopes or ():
             if len(self.left_open) < _KEPT:
                 self.left_open[scope.serial] = scope
-        if self.outbox is not None:
-            self.outbox.append(record)
+
+    def _to_exporters(self, record: TaskRecord, outbox: deque[TaskRecord]) -> None:
+        """Hand an ended task over, with its name unless the budget will leave it out.
+
+        A full outbox takes only what matters, or those that have their names would be pushed out.
+        """
+        waiting = len(outbox)
+        if (
+            waiting < self.named
+            or record.story is not None
+            or record.ended_ns - record.created_ns >= SLOW_NS
+        ):
+            record.last_name = record.name
+        elif waiting == outbox.maxlen:
+            return
+        outbox.append(record)
 
     def _gone(self, record: TaskRecord, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         """The task object died: the last moment at which its end can be recorded.
@@ -261,8 +281,10 @@ class TaskTracker:
                 record.ended_ns = monotonic_ns()
                 record.outcome = ENDED
                 self.ended += 1
-                if record.story is not None or record.scopes or self.outbox is not None:
+                if record.story is not None or record.scopes:
                     self._ended_with_story(record)
+                if self.outbox is not None:
+                    self._to_exporters(record, self.outbox)
             self.finished.append(record)
         except Exception as exc:
             if not finalizing():

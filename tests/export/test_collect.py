@@ -6,9 +6,12 @@ import pytest
 
 from autoinstrument.agent import Agent
 from autoinstrument.config.schema import Settings
-from autoinstrument.export.batch import ExportSettings
+from autoinstrument.export.batch import SPARE, ExportSettings
 from autoinstrument.export.collect import Collector
 from autoinstrument.export.exporters import make_traces
+from autoinstrument.export.pipeline import Pipeline
+from autoinstrument.records import FAILED, RETURNED
+from autoinstrument.trackers.tasks import SLOW_NS
 from tests.export.play import Play
 
 
@@ -33,6 +36,46 @@ def test_storm_between_two_batches_is_bounded_and_counted() -> None:
     assert (len(collector.batch().tasks), collector.dropped) == (keep, 500)
     asyncio.run(storm(10))
     assert (len(collector.batch().tasks), collector.dropped) == (10, 500)
+
+
+def test_names_of_a_storm_are_read_as_far_as_the_budget_may_let_it_out() -> None:
+    world = Agent(Settings(memory_mb=1, span_budget=10), []).world
+    collector = Collector(world)
+    tracker = world.tasks
+
+    async def main() -> None:
+        for number in range(1_200):
+            task = asyncio.ensure_future(asyncio.sleep(0))
+            task.set_name(f"job {number}")
+            record = tracker.record_of(task)
+            assert record is not None
+            record.last_name = ""  # Python 3.11 reads it at once
+            if number == 1_100:
+                record.created_ns -= SLOW_NS
+            tracker.task_ended(record, FAILED if number == 1_150 else RETURNED)
+            await task
+
+    asyncio.run(main())
+    records = collector.batch().tasks
+    most = 2 * 10 + SPARE
+    first = 2  # the slow task and the failed one push the first two out
+    assert [record.last_name for record in records[: most - first]] == [
+        f"job {number}" for number in range(first, most)
+    ]
+    named = [record.last_name for record in records[most - first :] if record.last_name]
+    assert named == ["job 1100", "job 1150"]
+    assert (len(records), collector.dropped) == (1_000, 200)
+
+
+def test_span_of_a_task_whose_name_was_not_read_has_none() -> None:
+    play = Play()
+    play.task("known", 1, 2)
+    play.task("unknown", 1, 2).last_name = ""
+    play.alive.clear()
+    settings = ExportSettings(exporters=("file",))
+    made = Pipeline(settings, make_traces(settings, {}, pytest.fail))
+    spans, _ = made.run(play.batch())
+    assert [dict(span.attributes).get("asyncscope.task.name") for span in spans] == ["known", None]
 
 
 def test_holds_and_sessions_between_two_batches_are_bounded_and_counted() -> None:
