@@ -17,15 +17,15 @@ from .workloads import WORKLOADS
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
-def sections(rounds: int) -> dict[str, Plan]:
-    """Return what is measured under each heading."""
+def sections(rounds: int, part: float = 1.0) -> dict[str, Plan]:
+    """Return what is measured under each heading, with a part of the usual counts."""
 
     def plan(workloads: list[str], variants: list[str], times: int, scale: float = 1.0) -> Plan:
         return Plan(
             workloads=[item for item in WORKLOADS if item.name in workloads],
             variants=[item for item in VARIANTS if item.name in variants],
             rounds=times,
-            scale=scale,
+            scale=scale * part,
             instructions=False,
             checkout=ROOT,
         )
@@ -39,7 +39,7 @@ def sections(rounds: int) -> dict[str, Plan]:
             ["scaling", "rates"], [BARE, "agent"], max(rounds // 2, 1)
         ),
         "Memory, idle programs and snapshots": plan(
-            ["memory", "idle", "snapshot"], [BARE, "agent", "otlp"], 1
+            ["memory", "idle", "snapshot"], [BARE, "agent", "otlp"], 1, 1 / part
         ),
         "Beside other tools": plan(
             ["tasks", "groups", "scopes", "locks", "generators", "awaits", "echo"],
@@ -67,12 +67,13 @@ def main(words: list[str] | None = None) -> int:
     """Measure, and write the page; return 1 if a run failed or was refused."""
     parser = argparse.ArgumentParser("python -m tests.benchmarks.complete", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--scale", type=float, default=1.0, help="times the usual counts")
     parser.add_argument("--python", nargs="+", type=Path, default=[Path(sys.executable)])
     parser.add_argument("--into", type=Path, default=ROOT / "docs" / "performance.md")
     parser.add_argument("--sections", type=int, nargs="+", help="numbers of sections, from 1")
     asked = parser.parse_args(words)
     parts, problems = [], 0
-    for number, (heading, plan) in enumerate(sections(asked.rounds).items(), 1):
+    for number, (heading, plan) in enumerate(sections(asked.rounds, asked.scale).items(), 1):
         if asked.sections and number not in asked.sections:
             continue
         sys.stderr.write(f"{heading}\n")
