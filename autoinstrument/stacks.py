@@ -46,13 +46,22 @@ def suspended_generators(task: Any) -> list[AsyncGeneratorType[Any, Any]]:
 
 
 def _frames(step: Any) -> Iterator[tuple[CodeType, int, Any]]:
+    """Yield code, instruction and object of each step, outermost first, down to one that runs.
+
+    Before 3.13, `cr_await` and its like read the instruction after the current one to tell whether
+    a coroutine awaits. While it runs that may be a counter of the interpreter, which can look like
+    an await: what is taken from its stack then is no object, and the process crashes. Nothing
+    between the question and the answer gives another thread a turn.
+    """
     for _ in range(_DEPTH):
         if isinstance(step, CoroutineType):
-            frame, after = step.cr_frame, step.cr_await
+            frame = step.cr_frame
+            after = None if step.cr_running else step.cr_await
         elif isinstance(step, AsyncGeneratorType):
-            frame, after = step.ag_frame, step.ag_await
+            frame, after = step.ag_frame, step.ag_await  # who drives it is suspended
         elif isinstance(step, GeneratorType):
-            frame, after = step.gi_frame, step.gi_yieldfrom
+            frame = step.gi_frame
+            after = None if step.gi_running else step.gi_yieldfrom
         elif type(step).__name__ in _OPAQUE:
             step = _behind(step)
             continue

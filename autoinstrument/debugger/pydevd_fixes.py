@@ -42,11 +42,13 @@ def frames_of(awaitable: Any) -> list[Any]:
     for _ in range(MAX_DEPTH):
         awaitable = unwrap(awaitable)
         if hasattr(awaitable, "cr_frame"):
-            frame, inner = awaitable.cr_frame, awaitable.cr_await
+            frame = awaitable.cr_frame
+            inner = None if awaitable.cr_running else awaitable.cr_await  # or it may crash
         elif hasattr(awaitable, "ag_frame"):
             frame, inner = awaitable.ag_frame, awaitable.ag_await
         elif hasattr(awaitable, "gi_frame"):
-            frame, inner = awaitable.gi_frame, awaitable.gi_yieldfrom
+            frame = awaitable.gi_frame
+            inner = None if awaitable.gi_running else awaitable.gi_yieldfrom
         else:
             break
         if frame is not None:
