@@ -6,6 +6,7 @@ write slots of one record and call nothing that they can do without (docs/perfor
 
 import asyncio
 import asyncio.tasks
+import gc
 import sys
 import weakref
 from collections import deque
@@ -413,9 +414,13 @@ def _no_loop() -> Any:
 
 
 def _behind_handle(coro: Any) -> str:
-    """Return what anyio 4.14 and newer run in a coroutine of their own."""
-    handle = coro.cr_frame.f_locals.get("self") if coro.cr_frame is not None else None
-    inner = getattr(handle, "_coro", None)
+    """Return what anyio 4.14 and newer run in a coroutine of their own.
+
+    Before 3.13, to ask its frame for `f_locals` would leave there what anyio takes out again, so
+    that an exception and its task stay in a cycle.
+    """
+    handles = [item for item in gc.get_referents(coro) if type(item).__name__ == "TaskHandle"]
+    inner = getattr(handles[0], "_coro", None) if handles else None
     return str(getattr(inner, "__qualname__", coro.__qualname__))
 
 

@@ -257,3 +257,20 @@ async def interleaving() -> Any:
             tasks.start_soon(worker, name)
         log.append("body")
     return log
+
+
+@probe
+async def error_of_a_task_in_no_cycle() -> Any:
+    async def fails_in_a_group() -> None:
+        async with anyio.create_task_group():
+            raise KeyError
+
+    leaf: Any = None
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(fails_in_a_group)
+    except BaseExceptionGroup as error:
+        nested: Any = error.exceptions[0]
+        leaf = nested.exceptions[0]
+        del nested
+    return sorted(type(item).__name__ for item in gc.get_referrers(leaf))
