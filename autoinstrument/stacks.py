@@ -46,7 +46,25 @@ def suspended_generators(task: Any) -> list[AsyncGeneratorType[Any, Any]]:
 
 
 def _frames(step: Any) -> Iterator[tuple[CodeType, int, Any]]:
-    """Yield code, instruction and object of each step, outermost first, down to one that runs.
+    """Yield code, instruction and object of each step, outermost first, down to one that runs."""
+    for _, inner in _steps(step):
+        frame = _frame_of(inner)
+        if frame is not None:
+            yield frame.f_code, frame.f_lasti, inner
+
+
+def _frame_of(step: Any) -> FrameType | None:
+    """Return the frame of a step; the interpreter makes one and keeps it as long as the step."""
+    if isinstance(step, CoroutineType):
+        return step.cr_frame
+    found: FrameType | None = (
+        step.ag_frame if isinstance(step, AsyncGeneratorType) else step.gi_frame
+    )
+    return found
+
+
+def _steps(step: Any) -> Iterator[tuple[CodeType, Any]]:
+    """Yield code and object of each step, outermost first, down to one that runs.
 
     Before 3.13, `cr_await` and its like read the instruction after the current one to tell whether
     a coroutine awaits. While it runs that may be a counter of the interpreter, which can look like
@@ -55,20 +73,19 @@ def _frames(step: Any) -> Iterator[tuple[CodeType, int, Any]]:
     """
     for _ in range(_DEPTH):
         if isinstance(step, CoroutineType):
-            frame = step.cr_frame
+            code: CodeType = step.cr_code
             after = None if step.cr_running else step.cr_await
         elif isinstance(step, AsyncGeneratorType):
-            frame, after = step.ag_frame, step.ag_await  # who drives it is suspended
+            code, after = step.ag_code, step.ag_await  # who drives it is suspended
         elif isinstance(step, GeneratorType):
-            frame = step.gi_frame
+            code = step.gi_code
             after = None if step.gi_running else step.gi_yieldfrom
         elif type(step).__name__ in _OPAQUE:
             step = _behind(step)
             continue
         else:
             return
-        if frame is not None:
-            yield frame.f_code, frame.f_lasti, step
+        yield code, step
         step = after
 
 
@@ -106,7 +123,7 @@ def library_locals(task: Any, qualnames: Set[str]) -> Iterator[tuple[str, dict[s
         coro = task.get_coro()
     except Exception:  # a task factory may return anything
         return
-    for code, _, step in reversed(list(_frames(coro))):
+    for code, step in reversed(list(_steps(coro))):
         if code.co_qualname in qualnames and not is_user_file(code.co_filename):
             frame = getattr(step, "cr_frame", None)
             if frame is not None:

@@ -1,9 +1,12 @@
 """Stacks of tasks are read while the tasks run, too."""
 
+import asyncio
+import sys
 from pathlib import Path
 
 import pytest
 
+from autoinstrument import stacks
 from tests.helpers import run_child
 from tests.robustness.watched import write
 
@@ -49,3 +52,21 @@ print(len(list(read(coro))))
 def test_coroutine_that_runs_is_read_without_a_crash(tmp_path: Path, reader: str) -> None:
     child = run_child(write(tmp_path, RUNNING.replace("READER", reader)), cwd=tmp_path)
     assert (child.status, child.out) == (0, "0\n"), child.err
+
+
+def test_looking_for_a_library_function_makes_no_frames() -> None:
+    """The interpreter keeps a frame that was asked for as long as the coroutine waits."""
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(asyncio.sleep(60)) for _ in range(1_000)]
+        await asyncio.sleep(0)
+        before = sys.getallocatedblocks()
+        for task in tasks:
+            assert not list(stacks.library_locals(task, {"TaskGroup.__aexit__"}))
+        assert sys.getallocatedblocks() - before < 500
+        for task in tasks:
+            assert stacks.frame_locals(task, "sleep")["delay"] == 60
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
