@@ -391,7 +391,8 @@ class LockRecord(weakref.ref[Any]):
 
     A lock is *calm* once it has been taken `LockRecord.NEWS` times and nobody had to wait. Of a
     calm lock only the holder is kept up to date, by the woven code itself; a waiting task ends
-    the calm (see `ResourceTracker`).
+    the calm (see `ResourceTracker`). Of a lock that one task has at a time the holder is always
+    `owner`; what a hold is made of stands beside it.
     """
 
     NEWS: ClassVar[int] = 64
@@ -400,6 +401,7 @@ class LockRecord(weakref.ref[Any]):
         "acquired",
         "foreign_releases",
         "handovers",
+        "hold",
         "key",
         "kind",
         "known_holds",
@@ -408,11 +410,14 @@ class LockRecord(weakref.ref[Any]):
         "own_releases",
         "owner",
         "permits",
+        "place",
         "places",
         "serial",
+        "taken_ns",
         "takers",
         "wait_max_ns",
         "wait_total_ns",
+        "waited",
         "waiting",
         "waits",
     )
@@ -423,10 +428,14 @@ class LockRecord(weakref.ref[Any]):
     permits: int  # 1 for a lock, the first value of a semaphore, 0 when not known
     news: int  # how many acquisitions are recorded in full before it may be calm
     acquired: int
-    owner: TaskRecord | None  # of a lock: who took it last while calm
+    owner: TaskRecord | None  # of a lock with one holder: who took it last
+    taken_ns: int  # when, 0 if it was calm then
+    place: FlatStack  # where, empty if it was calm then
+    hold: Hold | None  # made of these three for whoever asks
     takers: "list[TaskRecord]"  # of a semaphore: who has a permit, while calm
-    known_holds: "list[Hold]"
+    known_holds: "list[Hold]"  # of a semaphore or limiter that is not calm
     places: list[FlatStack]  # where it was taken, at most two; a set would hash code objects
+    waited: dict[int, int]  # task -> how long it has waited for this in all, in ns
     waits: int
     waiting: int  # how many tasks wait now
     max_waiters: int
@@ -439,22 +448,44 @@ class LockRecord(weakref.ref[Any]):
     @property
     def holds(self) -> "list[Hold]":
         """Who has it; of a calm lock without the time, and with the place if there is only one."""
-        holders = list(self.takers)
-        if self.owner is not None and getattr(self(), "_locked", False):
-            holders.append(self.owner)
-        if not holders:
+        owner = self.owner
+        if owner is not None:
+            return [self._hold_of(owner)] if _is_held(self(), owner) else []
+        if not self.takers:
             return self.known_holds
         place = self.places[0] if len(self.places) == 1 else ()
-        return [Hold(self, holder, 0, place) for holder in holders]
+        return [Hold(self, holder, 0, place) for holder in self.takers]
+
+    def _hold_of(self, owner: TaskRecord) -> Hold:
+        """Return one and the same object while a hold lasts."""
+        hold = self.hold
+        if hold is None or hold.owner is not owner or hold.at_ns != self.taken_ns:
+            place = self.place or (self.places[0] if len(self.places) == 1 else ())
+            hold = self.hold = Hold(self, owner, self.taken_ns, place)
+        return hold
 
 
-class WaitRecord(_Placed):
-    """One task waiting for one thing: a lock, a queue, an event or a process."""
+def _is_held(lock: Any, owner: TaskRecord) -> bool:
+    """Whether a lock of asyncio or anyio, which knows its owner, is taken."""
+    try:
+        return bool(lock._locked)
+    except AttributeError:
+        holder = getattr(lock, "_owner_task", None)
+        return holder is not None and holder is owner()
+
+
+class WaitRecord:
+    """One task waiting for one thing: a lock, a queue, an event or a process.
+
+    `flat_stack` is None until somebody needs it beyond the wait: while a task waits, the place
+    can be read from the task itself.
+    """
 
     __slots__ = (
         "ended_ns",
         "flat_stack",
         "how",
+        "key",
         "lock",
         "op",
         "passed",
@@ -464,14 +495,26 @@ class WaitRecord(_Placed):
     )
 
     serial: int
+    key: int  # identity of the future that the task waits for, or its number with a minus
     task: TaskRecord
     lock: LockRecord
     op: str  # `acquire`, `get`, `put`, `join` or `wait`
     started_ns: int
-    flat_stack: FlatStack
+    flat_stack: FlatStack | None
     ended_ns: int
     how: str  # "resolved" or "broken off", empty while it lasts
     passed: int  # how often the lock had changed hands when the wait began
+
+    @property
+    def stack(self) -> RawStack:
+        """Where the task waits, innermost frame first; empty when that is not known."""
+        if self.flat_stack is not None:
+            return pairs(self.flat_stack)
+        if self.ended_ns:
+            return ()
+        from autoinstrument.stacks import parked  # which needs this module
+
+        return parked(self.task())
 
     @property
     def after(self) -> int:

@@ -121,13 +121,14 @@ def helper_parent(world: World, hold: Hold) -> TaskRecord:
 def holder_goes_on(world: World, wait: WaitRecord) -> bool:
     """Whether nobody has the lock or who has it waits for nothing, so that there is no cycle.
 
-    Asked at each wait for a lock; nearly all of them end here.
+    The tracker has asked the same of the holders themselves, which may be helper tasks.
     """
-    for hold in wait.lock.known_holds:
+    holds = wait.lock.holds
+    for hold in holds:
         owner = helper_parent(world, hold)
         if owner.wait is None and stacks.awaited(owner()) is None:
             return True
-    return not wait.lock.known_holds
+    return not holds
 
 
 def cycle_from(world: World, start: TaskRecord) -> list[Edge]:

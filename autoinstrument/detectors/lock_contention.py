@@ -40,10 +40,9 @@ class _Holders:
 
 
 def attach(world: World) -> None:
-    """Look at each wait that was resolved; note now and then what the holders do."""
+    """Look when a task has waited long for a lock; note now and then what the holders do."""
     least_ns = world.settings.lock_wait_ms * 1_000_000
     holders: dict[int, _Holders] = {}
-    waited: dict[tuple[int, int], int] = {}
 
     def waited_for(now_ns: int, waits: list[WaitRecord]) -> None:
         looked: set[int] = set()
@@ -58,19 +57,18 @@ def attach(world: World) -> None:
                 task = hold.owner()
                 if task is not None:
                     holders.setdefault(lock.serial, _Holders()).look(task)
+                    world.resources.watched.add(lock.serial)
 
     def lock_wait_ended(wait: WaitRecord) -> None:
         if wait.op != "acquire" or wait.how != "resolved" or _bounds(wait.lock):
             return
-        key = (wait.lock.serial, wait.task.serial)
-        if len(waited) > 10_000:
-            waited.clear()
-        waited[key] = waited.get(key, 0) + wait.ended_ns - wait.started_ns
+        waited_ns = wait.lock.waited[wait.task.serial]
         known = holders.get(wait.lock.serial) or _Holders()
-        if waited[key] >= least_ns and wait.after and known.are_slow:
-            world.report(_finding(wait, waited.pop(key), known.parked))
+        if waited_ns >= least_ns and wait.after and known.are_slow:
+            world.report(_finding(wait, world.resources.add_up_anew(wait), known.parked))
         if not wait.lock.waiting:
             holders.pop(wait.lock.serial, None)
+            world.resources.watched.discard(wait.lock.serial)
 
     world.moments.on("locks_waited_for", waited_for)
     world.moments.on("lock_wait_ended", lock_wait_ended)

@@ -33,7 +33,12 @@ def attach(world: World) -> None:
 
     def lock_wait_ended(wait: WaitRecord) -> None:
         known = open_waits.pop(wait.task.serial, None)
-        if known is not None and wait.how != "resolved" and known[1] in wait.lock.holds:
+        if (
+            known is not None
+            and known[0] is wait
+            and wait.how != "resolved"
+            and known[1] in wait.lock.holds
+        ):
             world.report(_finding(wait, known[1]))
 
     world.moments.on("lock_waited", lock_waited)

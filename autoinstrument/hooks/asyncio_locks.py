@@ -10,11 +10,12 @@ import sys
 from asyncio.locks import Barrier, Condition, Event, Lock, Semaphore
 from asyncio.mixins import _LoopBoundMixin
 from asyncio.queues import Queue
+from textwrap import indent
 from typing import Any, Final
 
 from autoinstrument import env
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import Port
+from autoinstrument.hooks.ports import Port, told
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.resources import ResourceTracker
@@ -23,21 +24,39 @@ from autoinstrument.trackers.tasks import TaskTracker
 # the running task; current_task() of 3.11 is a Python function, so its table is asked itself
 _RUNNING: Final = "port_running()" if env.HAS_MONITORING else "port_running(port_loop())"
 
+
+def _indented(code: str, levels: int = 1) -> str:
+    return indent(code, "    " * levels)
+
+
 _LOCK_TAKEN: Final = f"""
 try:
     asyncscope_record = port_calm(port_id(self))
-    if asyncscope_record is None:
-        port.held(self)
-    else:
-        asyncscope_record.acquired += 1
+    if asyncscope_record is not None:
         if asyncscope_record.owner() is not {_RUNNING}:
             asyncscope_record.owner = port_live(port_id({_RUNNING}))
+        asyncscope_record.acquired += 1
 except Exception:
-    port.held(self)
+    asyncscope_record = None
+if asyncscope_record is None:
+{_indented(told("taken", "self", "'asyncio.Lock'"))}
 """
-_LOCK_GIVEN: Final = """
+_LOCK_GIVEN: Final = f"""
 if port.lively and port_id(self) in port.lively:
-    port.released(self)
+    asyncscope_record = port_taken(port_id(self))
+    try:
+        asyncscope_plain = (
+            asyncscope_record.waiting
+            and asyncscope_record.owner() is {_RUNNING}
+            and port.resources.held is None
+        )
+    except Exception:
+        asyncscope_plain = False
+    if asyncscope_plain:
+        asyncscope_record.handovers += 1
+        asyncscope_record.owner = None
+    elif self._locked:
+{_indented(told("given_back", "self"), 2)}
 """
 _PERMIT_TAKEN: Final = f"""
 try:
@@ -45,8 +64,8 @@ try:
     if asyncscope_record is None:
         port.permit_got(self)
     else:
-        asyncscope_record.acquired += 1
         asyncscope_record.takers.append(port_live(port_id({_RUNNING})))
+        asyncscope_record.acquired += 1
 except Exception:
     port.permit_got(self)
 """
@@ -60,6 +79,25 @@ try:
 except Exception:
     port.permit_released(self)
 """
+_ITEM_TAKEN: Final = f"""
+try:
+    asyncscope_known = port_takers(port_id(self))[-1]() is {_RUNNING}
+except Exception:
+    asyncscope_known = False
+if not asyncscope_known:
+{_indented(told("item_taken", "self"))}
+"""
+_LOCK_GOT: Final = told("got", "self", "fut", "'asyncio.Lock'")
+
+
+def _waits(op: str, kind: str, future: str, permits: int = 0) -> str:
+    """Return code that tells that the running task is about to wait for `self`."""
+    return told("wait_started", "self", repr(op), "None", repr(kind), repr(permits), future)
+
+
+def _wait_over(future: str) -> str:
+    """Return code that tells that it waits no more, if that was not told."""
+    return f"if port_id({future}) in port.waiting:\n" + _indented(told("wait_over", future))
 
 
 class LockPort(Port):
@@ -74,6 +112,8 @@ class LockPort(Port):
         super().__init__(failed)
         self.inline = {
             "id": id,
+            "takers": resources.consumers.get,
+            "taken": resources.lively.get,
             "calm": resources.calm.get,
             "live": tasks.live.__getitem__,
             "running": asyncio.current_task
@@ -82,27 +122,19 @@ class LockPort(Port):
             "loop": asyncio._get_running_loop,
         }
         self.lively = resources.lively
+        self.waiting = resources.waiting
+        self.resources = resources
         self._acquired = resources.acquired_by
         self._released = resources.released_by
         self._wait_started = resources.wait_started
         self._wait_ended = resources.wait_ended
-        self._resources = resources
         self._moments = moments
-
-    def held(self, lock: Any) -> None:
-        """The running task has a lock now."""
-        try:
-            self._acquired(lock, sys._getframe(2), "asyncio.Lock")
-        except Exception as exc:
-            self.failed("held", exc)
-
-    def released(self, lock: Any) -> None:
-        """`release()` begins; an unlocked lock raises in it."""
-        try:
-            if lock._locked:
-                self._released(lock, sys._getframe(2))
-        except Exception as exc:
-            self.failed("released", exc)
+        self.tells("taken", resources.taken)
+        self.tells("got", resources.got)
+        self.tells("given_back", resources.given_back)
+        self.tells("wait_started", resources.wait_started)
+        self.tells("wait_over", resources.wait_over)
+        self.tells("item_taken", resources.consumed)
 
     def permit_got(self, semaphore: Any) -> None:
         """The running task has a permit now."""
@@ -117,22 +149,6 @@ class LockPort(Port):
             self._released(semaphore, sys._getframe(2))
         except Exception as exc:
             self.failed("permit_released", exc)
-
-    def waiting(self, thing: Any, op: str, kind: str) -> None:
-        """The running task is about to wait."""
-        try:
-            self._wait_started(
-                thing, op, sys._getframe(2), kind, 0 if kind != "asyncio.Lock" else 1
-            )
-        except Exception as exc:
-            self.failed("waiting", exc)
-
-    def waited(self, thing: Any, future: Any) -> None:
-        """The running task waits no more; `future` tells whether it got what it wanted."""
-        try:
-            self._wait_ended(thing, resolved=future.done() and not future.cancelled())
-        except Exception as exc:
-            self.failed("waited", exc)
 
     def at_barrier(self, barrier: Any) -> None:
         """The running task is about to wait for the other parties."""
@@ -163,13 +179,6 @@ class LockPort(Port):
         except Exception as exc:
             self.failed("left_barrier", exc)
 
-    def taken(self, queue: Any) -> None:
-        """The running task is about to take an item out of a queue."""
-        try:
-            self._resources.consumed(queue)
-        except Exception as exc:
-            self.failed("taken", exc)
-
     def other_loop(self, thing: Any) -> None:
         """An object that is bound to another loop is about to raise."""
         try:
@@ -183,14 +192,17 @@ def install(
 ) -> None:
     """Hook the synchronisation objects of the standard library."""
     port = LockPort(failed, resources, tasks, moments)
+    fut = "fut = self._get_loop()"
+    removed = "self._waiters.remove(fut)"
     patches.weave(
         "locks",
         Lock,
         "acquire",
         port,
-        Edit("after", _LOCK_TAKEN, "self._locked = True"),
-        Edit("before", "port.waiting(self, 'acquire', 'asyncio.Lock')", "fut = self._get_loop()"),
-        Edit("after", "port.waited(self, fut)", "self._waiters.remove(fut)"),
+        Edit("begins", _LOCK_TAKEN, "if not self._locked and"),
+        Edit("after", _waits("acquire", "asyncio.Lock", "fut", 1), fut),
+        Edit("after", _LOCK_GOT, "await fut"),
+        Edit("after", _wait_over("fut"), removed),
     )
     patches.weave("locks", Lock, "release", port, Edit("entry", _LOCK_GIVEN))
     patches.weave(
@@ -199,13 +211,21 @@ def install(
         "acquire",
         port,
         Edit("returns", _PERMIT_TAKEN),
-        Edit(
-            "before", "port.waiting(self, 'acquire', 'asyncio.Semaphore')", "fut = self._get_loop()"
-        ),
-        Edit("after", "port.waited(self, fut)", "self._waiters.remove(fut)"),
+        Edit("after", _waits("acquire", "asyncio.Semaphore", "fut"), fut),
+        Edit("after", _wait_over("fut"), removed),
     )
     patches.weave("semaphores", Semaphore, "release", port, Edit("entry", _PERMIT_GIVEN))
-    _waits(patches, port)
+    for holder, kind in ((Event, "asyncio.Event"), (Condition, "asyncio.Condition")):
+        patches.weave(
+            "waits",
+            holder,
+            "wait",
+            port,
+            Edit("after", _waits("wait", kind, "fut"), fut),
+            Edit("after", _wait_over("fut"), removed),
+        )
+    _barriers(patches, port)
+    _queues(patches, port)
     patches.weave(
         "loop binding",
         _LoopBoundMixin,
@@ -215,36 +235,18 @@ def install(
     )
 
 
-def _waits(patches: Patches, port: LockPort) -> None:
-    for holder, kind in ((Event, "asyncio.Event"), (Condition, "asyncio.Condition")):
+def _queues(patches: Patches, port: LockPort) -> None:
+    for name, future in (("get", "getter"), ("put", "putter")):
         patches.weave(
-            "waits",
-            holder,
-            "wait",
+            "queues",
+            Queue,
+            name,
             port,
-            Edit("before", f"port.waiting(self, 'wait', {kind!r})", "fut = self._get_loop()"),
-            Edit("after", "port.waited(self, fut)", "self._waiters.remove(fut)"),
+            Edit("after", _waits(name, "asyncio.Queue", future), f"{future} = self._get_loop()"),
+            Edit("after", _wait_over(future), f"await {future}"),
+            Edit("before", _wait_over(future), f"{future}.cancel()"),
+            *([Edit("returns", _ITEM_TAKEN)] if name == "get" else []),
         )
-    _barriers(patches, port)
-    patches.weave(
-        "queues",
-        Queue,
-        "get",
-        port,
-        Edit("before", "port.waiting(self, 'get', 'asyncio.Queue')", "getter = self._get_loop()"),
-        Edit("after", "port.waited(self, getter)", "await getter"),
-        Edit("before", "port.waited(self, getter)", "getter.cancel()"),
-        Edit("returns", "port.taken(self)"),
-    )
-    patches.weave(
-        "queues",
-        Queue,
-        "put",
-        port,
-        Edit("before", "port.waiting(self, 'put', 'asyncio.Queue')", "putter = self._get_loop()"),
-        Edit("after", "port.waited(self, putter)", "await putter"),
-        Edit("before", "port.waited(self, putter)", "putter.cancel()"),
-    )
 
 
 def _barriers(patches: Patches, port: LockPort) -> None:

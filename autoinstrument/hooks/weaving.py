@@ -44,7 +44,7 @@ _GLOBAL = opcode.opmap["LOAD_GLOBAL"]
 _JUMPS = frozenset(opcode.hasjrel) | frozenset(opcode.hasjabs)
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
-Position: TypeAlias = Literal["entry", "before", "after", "returns", "result", "leave"]
+Position: TypeAlias = Literal["entry", "before", "after", "begins", "returns", "result", "leave"]
 
 
 class WeaveError(Exception):
@@ -55,10 +55,10 @@ class Edit:
     """One insertion: `call` (such as `port.held(self)`) at a position of a function.
 
     `entry` is the start of the body, `before` and `after` are relative to each statement
-    whose source starts with `anchor`, `returns` is before each `return` of the function,
-    `result` puts the call in the place of each returned value, which the call receives as
-    `value` and has to return; `leave` runs however the function is left. `inside` names a
-    nested function.
+    whose source starts with `anchor`, `begins` is the start of the block of each such `if`,
+    `returns` is before each `return` of the function, `result` puts the call in the place of each
+    returned value, which the call receives as `value` and has to return; `leave` runs however the
+    function is left. `inside` names a nested function.
     """
 
     __slots__ = ("anchor", "call", "inside", "position")
@@ -337,6 +337,10 @@ class _Inserter:
                 result.append(statement)
                 continue
             extra = _statements(self.edit.call, statement)
+            if self.edit.position == "begins" and isinstance(statement, ast.If):
+                statement.body = [*extra, *statement.body]
+                result.append(statement)
+                continue
             after = self.edit.position == "after"
             result.extend([statement, *extra] if after else [*extra, statement])
         return result

@@ -13,8 +13,8 @@ MOMENTS: Final = (
     "timeout_left",  # scope record, whether an exception passes, leaving task's record
     "wait_expired",  # task record, stack: a deadline ends its wait for a future (Python 3.11)
     "wait_for_returned",  # record of what was cancelled at the deadline, stack (Python 3.11)
-    "lock_waited",  # wait record: a task begins to wait
-    "lock_wait_ended",  # wait record
+    "lock_waited",  # wait record: a task begins to wait, and no holder is ready to run
+    "lock_wait_ended",  # wait record: it was broken off, or its task waited long for the lock
     "lock_released",  # lock record, hold or None, releasing task's record, stack
     "generator_dropped",  # generator record, generator, how
     "scope_spinning",  # scope record

@@ -1,91 +1,132 @@
-"""Locks, semaphores, conditions, events and queues: who has them and who waits for them.
+"""Locks, semaphores, limiters and queues: who has them; see `waits.py` for who waits.
 
 Theory of operation. The first acquisitions of a lock (`LockRecord.NEWS`) are recorded in full:
 task, place, time. A lock that nobody had to wait for by then becomes *calm*: it stands in
 `calm`, and the code woven into its class writes the task that takes it into the record, which
 costs a quarter of a microsecond less, and asks for nothing at its release. As soon as somebody
-waits for a calm lock, what is known of its holder becomes a `Hold`, and the next acquisitions
-are recorded in full again. So no deadlock, re-entry or forgotten lock escapes, and what is
-never contended costs next to nothing. What a calm lock may hide is a release by another task
-while nobody waits.
+waits for a calm lock, the next acquisitions are recorded in full again. So no deadlock, re-entry
+or forgotten lock escapes, and what is never contended costs next to nothing. What a calm lock
+may hide is a release by another task while nobody waits.
+
+Of a lock that one task has at a time (`taken`, `got`, `given_back`) the record itself says who,
+since when and where, and a `Hold` is made of that for whoever asks. Semaphores, limiters and what
+is told by hand (`acquired_by`, `released_by`) have a list of holds.
 
 A hold is contended if somebody waits when it ends. Exporters are given those, unless they began
 while the lock was calm: then nobody knows since when.
-
-Some things are built of others: a barrier waits through its condition, a limiter and anyio's
-condition through an event. Their wait *covers* what the task waits for inside: the inner waits
-begin and end within it and are not recorded, so that the task is seen at what it was written to
-wait for.
 """
 
-from collections import deque
+import sys
 from time import monotonic_ns
 from types import FrameType
 from typing import Any, Final
 
 from autoinstrument.places import capture, capture_flat
-from autoinstrument.records import ContendedHold, Hold, LockRecord, TaskRecord, WaitRecord
-from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker
+from autoinstrument.records import ContendedHold, FlatStack, Hold, LockRecord, TaskRecord
+from autoinstrument.trackers.waits import WaitTracker
 
 _HOLD_DEPTH: Final = 4
+_GOT_DEPTH: Final = 3
 _MOST_HOLDS: Final = 1000
-_CAN_BE_CALM: Final = frozenset({"asyncio.Lock", "asyncio.Semaphore"})
-_COVERING: Final = frozenset({"asyncio.Barrier", "anyio.CapacityLimiter", "anyio.Condition"})
+_CAN_BE_CALM: Final = frozenset({"asyncio.Semaphore"})  # besides locks that have one owner
 
 
-class ResourceTracker:
-    """Owns the records of synchronisation objects, by identity."""
+class ResourceTracker(WaitTracker):
+    """Owns what is known of synchronisation objects: who waits, and who has them."""
 
-    def __init__(self, moments: Moments, tasks: TaskTracker, stack_depth: int = 8) -> None:
-        """Start empty; see `TaskTracker` for the arguments."""
-        self.locks: dict[int, LockRecord] = {}
-        self.calm: dict[int, LockRecord] = {}  # those of `locks` that are calm
-        self.lively: dict[int, LockRecord] = {}  # those that have been taken and are not
-        self.waiting: dict[int, WaitRecord] = {}
-        self.outbox: deque[WaitRecord] | None = None  # ended waits for the exporters
-        self.held: deque[ContendedHold] | None = None  # ended contended holds, for them too
-        self.contended = 0  # how many went there
-        self.waits = 0
-        self.created = 0
-        self.stack_depth = stack_depth
-        self.consumers: dict[int, list[TaskRecord]] = {}
-        self._acquired_by_gone = 0
-        self._forget_at = 1_000
-        self._moments = moments
-        self._tasks = tasks
-
-    def lock_of(self, lock: Any, kind: str = "", permits: int = 1) -> LockRecord:
-        """Return the record of a lock, made at its first use."""
+    def taken(self, lock: Any, kind: str) -> None:
+        """Record that the running task has a lock that one task has at a time; it did not wait."""
         key = id(lock)
+        task = self._tasks.current()
         record = self.locks.get(key)
-        if record is not None and record() is lock:
-            return record
-        record = LockRecord(lock, self._gone)
-        self.created += 1
-        record.key = key
-        record.serial = self.created
-        record.kind = kind or type(lock).__name__
-        record.permits = permits
-        record.news = LockRecord.NEWS
-        record.owner = None
-        record.takers = []
-        record.places = []
-        record.known_holds = []
-        record.acquired = record.waits = record.waiting = record.max_waiters = 0
-        record.wait_total_ns = record.wait_max_ns = 0
-        record.handovers = record.own_releases = record.foreign_releases = 0
-        self.locks[key] = record
-        return record
+        if record is None:
+            if task is None:
+                return
+            record = self.lock_of(lock, kind)
+        self.calm.pop(key, None)  # the woven code did not know the task
+        self.lively[key] = record
+        record.acquired += 1
+        record.owner = task
+        if task is None:
+            return
+        record.taken_ns = monotonic_ns()
+        record.place = capture_flat(sys._getframe(1), _HOLD_DEPTH, task)
+        if not task.last_name:
+            task.remember_name()
+        self._is_news(record, record.place)
 
-    def _gone(self, record: LockRecord) -> None:
-        key = record.key
-        if self.locks.get(key) is record:
-            del self.locks[key]
-            self.calm.pop(key, None)
-            self.lively.pop(key, None)
-            self.consumers.pop(key, None)
-            self._acquired_by_gone += record.acquired
+    def got(self, lock: Any, future: Any, kind: str) -> None:
+        """Record that a wait is over and the running task has the lock; one task has it at a time.
+
+        Called by `acquire()` itself: its callers are the frames above.
+        """
+        wait = self.waiting.pop(id(future), None)
+        if wait is None:
+            self.taken(lock, kind)
+            return
+        record = wait.lock
+        task = wait.task
+        wait.ended_ns = record.taken_ns = now_ns = monotonic_ns()
+        wait.how = "resolved"
+        task.wait = None
+        record.waiting -= 1
+        record.acquired += 1
+        record.owner = task
+        took_ns = now_ns - wait.started_ns
+        record.wait_total_ns += took_ns
+        if took_ns > record.wait_max_ns:  # noqa: PLR1730 # max() would be another call
+            record.wait_max_ns = took_ns
+        known_ns = record.waited.get(task.serial)
+        if known_ns is None:
+            self._waited_first(record)
+        else:
+            took_ns += known_ns
+        record.waited[task.serial] = took_ns
+        place = record.place
+        caller, outer = sys._getframe(2), sys._getframe(3)
+        if not (
+            len(place) == 2 * _GOT_DEPTH
+            and place[2] is caller.f_code
+            and place[3] == caller.f_lasti
+            and place[4] is outer.f_code
+            and place[5] == outer.f_lasti
+        ):
+            record.place = capture_flat(sys._getframe(1), _GOT_DEPTH, task)
+        if took_ns >= self.contended_ns or self.outbox is not None or record.serial in self.watched:
+            self._tell_end(wait, sys._getframe(1))
+
+    def given_back(self, lock: Any) -> None:
+        """Record that the running task gives back a lock that one task has, rightly or not."""
+        record = self.lively.get(id(lock))
+        if record is None:
+            return
+        task, owner = self._tasks.current(), record.owner
+        if owner is None or owner is not task:
+            self.given_back_by_other(lock, sys._getframe(1))
+        if record.waiting:
+            record.handovers += 1
+            if self.held is not None and owner is not None and record.taken_ns:
+                self.contended += 1
+                hold = Hold(record, owner, record.taken_ns, record.place)
+                self.held.append(ContendedHold(record.hold or hold, monotonic_ns(), record.waiting))
+        elif owner is task and owner is not None and not record.news:
+            del self.lively[record.key]
+            record.taken_ns = 0
+            record.place = ()
+            record.hold = None
+            self.calm[record.key] = record
+            return
+        record.owner = record.hold = None
+
+    def given_back_by_other(self, lock: Any, frame: FrameType | None) -> None:
+        """Record that the running task releases a lock that it has not, or tries to."""
+        record = self.locks.get(id(lock))
+        if record is None:
+            return
+        hold = next(iter(record.holds), None)
+        record.foreign_releases += 1
+        stack = capture(frame, self.stack_depth)
+        self._moments.fire("lock_released", record, hold, self._tasks.current(), stack)
 
     def acquired_by(
         self, lock: Any, frame: FrameType | None, kind: str = "", permits: int = 1
@@ -94,7 +135,6 @@ class ResourceTracker:
         key = id(lock)
         task = self._tasks.current()
         if key in self.calm:  # the woven code did not know the task
-            self.calm[key].owner = None
             self._wake(self.calm.pop(key))
         if task is None:
             return
@@ -105,10 +145,7 @@ class ResourceTracker:
         task.remember_name()
         if len(record.known_holds) < _MOST_HOLDS:
             record.known_holds.append(Hold(record, task, monotonic_ns(), place))
-        if record.news > 0:
-            record.news -= 1
-            if len(record.places) < 2 and place not in record.places:
-                record.places.append(place)
+        self._is_news(record, place)
 
     def released_by(self, lock: Any, frame: FrameType | None) -> None:
         """Record that a lock or a permit is given back by the running task, rightly or not."""
@@ -140,7 +177,6 @@ class ResourceTracker:
                 self.held.append(ContendedHold(hold, monotonic_ns(), record.waiting))
         elif hold is not None and not record.news and not holds and record.kind in _CAN_BE_CALM:
             del self.lively[key]
-            record.owner = hold.owner if record.kind == "asyncio.Lock" else None
             self.calm[key] = record
 
     def borrowed(
@@ -179,85 +215,13 @@ class ResourceTracker:
         if record.waiting:
             record.handovers += 1
 
-    def _wake(self, record: LockRecord) -> None:
-        """End the calm of a lock: what is known of its holders becomes holds."""
-        record.known_holds = record.holds
-        record.owner = None
-        record.takers = []
-        record.news = LockRecord.NEWS
-        self.lively[record.key] = record
-
-    def _forget_the_dead(self) -> None:
-        """Drop waits whose task was destroyed in the middle of them."""
-        for serial, wait in list(self.waiting.items()):
-            if wait.task.ended:
-                self.waiting.pop(serial, None)
-                wait.lock.waiting -= 1
-        self._forget_at = 2 * len(self.waiting) + 1_000
-
-    def wait_started(
-        self, lock: Any, op: str, frame: FrameType | None, kind: str = "", permits: int = 1
-    ) -> None:
-        """Record that the running task begins to wait for a lock, queue, event or condition."""
-        task = self._tasks.current()
-        if task is None or (task.wait is not None and task.wait.lock.kind in _COVERING):
-            return
-        record = self.locks.get(id(lock)) or self.lock_of(lock, kind, permits)
-        wait = WaitRecord()
-        self.waits = wait.serial = self.waits + 1
-        wait.task = task
-        wait.lock = record
-        wait.op = op
-        wait.started_ns = monotonic_ns()
-        wait.flat_stack = capture_flat(frame, self.stack_depth, task)
-        wait.ended_ns = 0
-        wait.how = ""
-        wait.passed = record.handovers
-        task.wait = wait
-        task.remember_name()
-        record.waits += 1
-        record.waiting = waiting = record.waiting + 1
-        record.max_waiters = max(record.max_waiters, waiting)
-        self.waiting[task.serial] = wait
-        if len(self.waiting) > self._forget_at:
-            self._forget_the_dead()
-        if op == "acquire":
-            record.news = LockRecord.NEWS
-            if self.calm.pop(record.key, None) is not None:
-                self._wake(record)
-            self._moments.fire("lock_waited", wait)
-
-    def wait_ended(self, lock: Any, *, resolved: bool = True) -> None:
-        """Record that the running task waits no more."""
-        task = self._tasks.current()
-        wait = task.wait if task is not None else None
-        if task is None or wait is None or wait.lock.key != id(lock):
-            return
-        record = wait.lock
-        task.wait = None
-        self.waiting.pop(task.serial, None)
-        wait.ended_ns = monotonic_ns()
-        wait.how = "resolved" if resolved else "broken off"
-        took = wait.ended_ns - wait.started_ns
-        record.waiting -= 1
-        record.wait_total_ns += took
-        record.wait_max_ns = max(record.wait_max_ns, took)
-        if self.outbox is not None:
-            self.outbox.append(wait)
-        if not resolved or wait.op == "acquire":
-            self._moments.fire("lock_wait_ended", wait)
-
-    def waiters_of(self, record: LockRecord) -> list[WaitRecord]:
-        """Return the waits for one lock, oldest first."""
-        return [wait for wait in list(self.waiting.values()) if wait.lock is record]
-
     def contended_holds(self) -> list[ContendedHold]:
         """Return the holds that others wait for now, as far as it is known when they began."""
         return [
             ContendedHold(hold, 0, record.waiting)
             for record in list(self.lively.values())
             if record.waiting
-            for hold in list(record.known_holds)
+            for hold in list(record.holds)
             if hold.at_ns
         ]
 
@@ -288,6 +252,12 @@ class ResourceTracker:
             "waiting": len(self.waiting),
             "seen": self.created,
         }
+
+    def _is_news(self, record: LockRecord, place: FlatStack) -> None:
+        if record.news > 0:
+            record.news -= 1
+            if len(record.places) < 2 and place not in record.places:
+                record.places.append(place)
 
 
 def _hold_of(holds: list[Hold], task: TaskRecord | None) -> Hold | None:

@@ -127,7 +127,7 @@ def test_keyboard_interrupt_in_an_observation_is_the_programs(
     def interrupted(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ResourceTracker, "acquired_by", interrupted)
+    monkeypatch.setattr(ResourceTracker, "taken", interrupted)
     install()
 
     async def main() -> None:

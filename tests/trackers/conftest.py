@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from autoinstrument.trackers import generators, loops, resources, scopes, sessions, tasks
+from autoinstrument.trackers import generators, loops, resources, scopes, sessions, tasks, waits
 from autoinstrument.trackers.moments import MOMENTS, Moments
 
 
@@ -83,8 +83,8 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
-    for module in (tasks, scopes, generators):
+    for module in (tasks, scopes, waits, generators):
         monkeypatch.setattr(module, "running_task", made.current_task)
-    for module in (tasks, scopes, resources, generators, sessions, loops):
+    for module in (tasks, scopes, resources, waits, generators, sessions, loops):
         monkeypatch.setattr(module, "monotonic_ns", made.clock)
     return made

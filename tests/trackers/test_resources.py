@@ -2,9 +2,12 @@
 
 import gc
 import sys
+import types
 from collections import deque
+from collections.abc import Generator
 
-from tests.trackers.conftest import Stage, Thing
+from autoinstrument.records import LockRecord
+from tests.trackers.conftest import FakeTask, Stage, Thing
 
 
 def test_lock_taken_and_given_back_by_its_task_tells_nothing_wrong(stage: Stage) -> None:
@@ -70,14 +73,14 @@ def test_wait_is_measured_from_start_to_end(stage: Stage) -> None:
     record, wait = stage.resources.locks[id(lock)], stage.tasks.live[id(task)].wait
     assert wait is not None
     assert (wait.op, wait.started_ns, wait.ended_ns) == ("acquire", 1_000, 0)
-    assert stage.resources.waiting == {1: wait}
+    assert list(stage.resources.waiting.values()) == [wait]
     stage.now_ns = 4_000
     stage.resources.wait_ended(lock)
     assert (wait.ended_ns, wait.how) == (4_000, "resolved")
     assert (record.wait_total_ns, record.wait_max_ns, record.waits) == (3_000, 3_000, 1)
     assert stage.tasks.live[id(task)].wait is None
     assert stage.resources.waiting == {}
-    assert stage.moments_told() == ["lock_waited", "lock_wait_ended"]
+    assert stage.moments_told() == []
 
 
 def test_wait_that_is_broken_off_says_so(stage: Stage) -> None:
@@ -146,18 +149,120 @@ def test_hold_that_began_while_the_lock_was_calm_has_no_time_to_export(stage: St
     lock = Thing()
     owner = stage.begin("owner")
     for _ in range(64):
-        stage.resources.acquired_by(lock, None, "asyncio.Lock")
-        stage.resources.released_by(lock, None)
+        stage.resources.taken(lock, "asyncio.Lock")
+        stage.resources.given_back(lock)
     assert id(lock) in stage.resources.calm
-    vars(lock)["_locked"] = True
-    stage.resources.calm[id(lock)].owner = stage.tasks.live[id(owner)]
+    vars(lock)["_locked"] = True  # by the woven code
     stage.begin("waiter")
-    stage.resources.wait_started(lock, "acquire", None)
+    stage.resources.wait_started(lock, "acquire")
     assert stage.resources.locks[id(lock)].holds[0].owner_name == "owner"
     assert stage.resources.contended_holds() == []
     stage.running = owner
-    stage.resources.released_by(lock, None)
+    stage.resources.given_back(lock)
     assert list(stage.resources.held) == []
+
+
+def owned(stage: Stage, name: str = "owner") -> tuple[Thing, LockRecord]:
+    """Let a new task take a lock that one task has at a time."""
+    lock = Thing()
+    vars(lock)["_locked"] = True
+    stage.begin(name)
+    stage.resources.taken(lock, "asyncio.Lock")
+    return lock, stage.resources.locks[id(lock)]
+
+
+def test_lock_of_one_owner_says_who_has_it_since_when_and_where(stage: Stage) -> None:
+    lock, record = owned(stage)
+    (hold,) = record.holds
+    assert (hold.owner_name, hold.at_ns) == ("owner", 1_000)
+    assert "owned" in [code.co_name for code, _ in hold.stack]
+    assert record.holds == [hold]  # one and the same while it lasts
+    stage.resources.given_back(lock)
+    assert record.holds == []
+    assert stage.moments_told() == []
+
+
+def test_lock_of_one_owner_goes_to_who_waited(stage: Stage) -> None:
+    stage.resources.held = deque()
+    lock, record = owned(stage)
+    owner, future = stage.running, FakeTask()
+    waiter = stage.begin("waiter")
+    stage.resources.wait_started(lock, "acquire", future=future)
+    (lasting,) = stage.resources.contended_holds()
+    stage.running, stage.now_ns = owner, 5_000
+    stage.resources.given_back(lock)
+    (held,) = stage.resources.held
+    assert held.hold is lasting.hold
+    assert (held.ended_ns, held.waiters, record.handovers, record.holds) == (5_000, 1, 1, [])
+    stage.running, stage.now_ns = waiter, 7_000
+    stage.resources.got(lock, future, "asyncio.Lock")
+    (hold,) = record.holds
+    assert (hold.owner_name, hold.at_ns, record.waiting, record.wait_total_ns) == (
+        ("waiter", 7_000, 0, 6_000)
+    )
+    names = [code.co_name for code, _ in hold.stack]
+    assert names[0] == "test_lock_of_one_owner_goes_to_who_waited"
+    assert stage.resources.waiting == {}
+    assert record.acquired == 2
+
+
+def test_lock_of_one_owner_given_back_by_another_task_is_told(stage: Stage) -> None:
+    lock, record = owned(stage)
+    (hold,) = record.holds
+    stage.begin("other")
+    stage.resources.given_back(lock)
+    ((moment, (told, held, task, _)),) = stage.told
+    assert (moment, told, held, task.name) == ("lock_released", record, hold, "other")
+    assert record.holds == []
+
+
+def test_beginning_of_a_wait_is_told_if_the_holder_waits_too(stage: Stage) -> None:
+    lock, _ = owned(stage)
+    owner = stage.running
+    assert owner is not None
+    for waits_for in (None, object()):
+        owner._fut_waiter = waits_for
+        stage.begin("waiter")
+        stage.resources.wait_started(lock, "acquire")
+        assert stage.moments_told() == ([] if waits_for is None else ["lock_waited"])
+    owner._fut_waiter, owner.over = None, True  # it ended and has the lock still
+    stage.begin("waiter")
+    stage.resources.wait_started(lock, "acquire")
+    assert stage.moments_told() == ["lock_waited"]
+
+
+def test_end_of_a_wait_is_told_once_a_task_has_waited_long_for_one_lock(stage: Stage) -> None:
+    stage.resources.contended_ns = 3_000
+    task, lock = stage.begin("t"), Thing()
+    told = []
+    for _ in range(4):
+        stage.resources.wait_started(lock, "acquire", future=task)
+        stage.now_ns += 1_000
+        task.over = True
+        stage.resources.wait_over(task)
+        told.append(len(stage.moments_told()))
+    assert told == [0, 0, 1, 1]
+    assert stage.resources.waiting == {}
+
+
+def test_wait_reads_its_place_from_the_waiting_task(stage: Stage) -> None:
+    task = stage.begin("t")
+    coroutine = parks()
+    coroutine.send(None)
+    vars(task)["get_coro"] = lambda: coroutine
+    stage.resources.wait_started(Thing(), "get", future=task)
+    (wait,) = stage.resources.waiting.values()
+    assert [code.co_name for code, _ in wait.stack] == ["sleeps", "parks"]
+    coroutine.close()
+
+
+async def parks() -> None:
+    await sleeps()
+
+
+@types.coroutine
+def sleeps() -> Generator[None, None, None]:
+    yield
 
 
 def test_holds_end_when_the_lock_dies(stage: Stage) -> None:
@@ -266,7 +371,11 @@ def test_waits_inside_of_a_barrier_are_the_barriers_one_wait(stage: Stage) -> No
         resources.wait_ended(inner)
     wait = stage.tasks.live[id(task)].wait
     assert wait is not None
-    assert (wait.lock.kind, wait.ended_ns, resources.waits) == ("asyncio.Barrier", 0, 1)
+    assert (wait.lock.kind, wait.ended_ns, resources.statistics()["waits"]) == (
+        "asyncio.Barrier",
+        0,
+        1,
+    )
     resources.wait_ended(barrier)
     resources.wait_ended(barrier, resolved=False)  # told once more: nothing
     assert (wait.how, wait.lock.waiting, resources.waiting) == ("resolved", 0, {})

@@ -1,0 +1,235 @@
+"""Locks, semaphores, conditions, events and queues: their records, and who waits for them.
+
+Theory of operation. A wait is one record, kept by the task that waits. Its place is read from the
+waiting task when somebody asks, and written down at its end only if it goes on to exporters or
+detectors. Detectors are told of the beginning of a wait if its end is in doubt: nobody who has the
+lock is ready to run. Of its end they are told if it was broken off, or if this task has waited
+too long for this lock, all its waits taken together.
+
+Some things are built of others: a barrier waits through its condition, a limiter and anyio's
+condition through an event. Their wait *covers* what the task waits for inside: the inner waits
+begin and end within it and are not recorded, so that the task is seen at what it was written to
+wait for.
+"""
+
+import sys
+from collections import deque
+from time import monotonic_ns
+from types import FrameType
+from typing import Any, Final
+
+from autoinstrument.places import capture_flat
+from autoinstrument.records import ContendedHold, Hold, LockRecord, TaskRecord, WaitRecord
+from autoinstrument.trackers.moments import Moments
+from autoinstrument.trackers.tasks import TaskTracker, running_task
+
+_MOST_WAITED: Final = 1_000  # tasks whose waits for one lock are added up
+_COVERING: Final = frozenset({"asyncio.Barrier", "anyio.CapacityLimiter", "anyio.Condition"})
+
+
+class WaitTracker:
+    """Owns the records of synchronisation objects, by identity, and of the waits for them."""
+
+    def __init__(self, moments: Moments, tasks: TaskTracker, stack_depth: int = 8) -> None:
+        """Start empty; see `TaskTracker` for the arguments."""
+        self.locks: dict[int, LockRecord] = {}
+        self.calm: dict[int, LockRecord] = {}  # those of `locks` that are calm
+        self.lively: dict[int, LockRecord] = {}  # those that have been taken and are not
+        self.waiting: dict[int, WaitRecord] = {}  # by `WaitRecord.key`
+        self.outbox: deque[WaitRecord] | None = None  # ended waits for the exporters
+        self.held: deque[ContendedHold] | None = None  # ended contended holds, for them too
+        self.contended = 0  # how many went there
+        self.waits = 0
+        self.contended_ns = 1_000_000_000  # a task that waited so long for one lock is told of
+        self.watched: set[int] = set()  # serials of locks of which each wait's end is told
+        self.created = 0
+        self.stack_depth = stack_depth
+        self.consumers: dict[int, list[TaskRecord]] = {}
+        self._acquired_by_gone = 0
+        self._forget_at = 1_000
+        self._moments = moments
+        self._tasks = tasks
+        self._live = tasks.live
+
+    def lock_of(self, lock: Any, kind: str = "", permits: int = 1) -> LockRecord:
+        """Return the record of a lock, made at its first use."""
+        key = id(lock)
+        record = self.locks.get(key)
+        if record is not None and record() is lock:
+            return record
+        record = LockRecord(lock, self._gone)
+        self.created += 1
+        record.key = key
+        record.serial = self.created
+        record.kind = kind or type(lock).__name__
+        record.permits = permits
+        record.news = LockRecord.NEWS
+        record.owner = record.hold = None
+        record.taken_ns = 0
+        record.place = ()
+        record.takers = []
+        record.places = []
+        record.known_holds = []
+        record.waited = {}
+        record.acquired = record.waits = record.waiting = record.max_waiters = 0
+        record.wait_total_ns = record.wait_max_ns = 0
+        record.handovers = record.own_releases = record.foreign_releases = 0
+        self.locks[key] = record
+        return record
+
+    def _gone(self, record: LockRecord) -> None:
+        key = record.key
+        if self.locks.get(key) is record:
+            del self.locks[key]
+            self.calm.pop(key, None)
+            self.lively.pop(key, None)
+            self.consumers.pop(key, None)
+            self._acquired_by_gone += record.acquired
+
+    def wait_started(
+        self,
+        lock: Any,
+        op: str,
+        frame: FrameType | None = None,
+        kind: str = "",
+        permits: int = 1,
+        future: Any = None,
+    ) -> None:
+        """Record that the running task begins to wait for a lock, queue, event or condition.
+
+        `frame` is where, if that is not the frame of the caller, and is written down then. The
+        end of a wait for a `future` is told by `got` or `wait_over`, else by `wait_ended`.
+        """
+        try:
+            task = self._live.get(id(running_task())) or self._tasks.current()
+        except RuntimeError:  # no loop runs in this thread
+            return
+        if task is None or (task.wait is not None and task.wait.lock.kind in _COVERING):
+            return
+        key = id(lock)
+        record = self.locks.get(key) or self.lock_of(lock, kind, permits)
+        wait = WaitRecord()
+        self.waits = wait.serial = self.waits + 1
+        wait.key = id(future) if future is not None else -task.serial
+        task.wait = self.waiting[wait.key] = wait
+        wait.task = task
+        wait.lock = record
+        wait.op = op
+        wait.started_ns = monotonic_ns()
+        wait.ended_ns = 0
+        wait.how = ""
+        wait.passed = record.handovers
+        wait.flat_stack = capture_flat(frame, self.stack_depth, task) if frame else None
+        if not task.last_name:
+            task.remember_name()
+        record.waits += 1
+        record.waiting = waiting = record.waiting + 1
+        if waiting > record.max_waiters:
+            record.max_waiters = waiting
+            if len(self.waiting) > self._forget_at:
+                self._forget_the_dead()
+        if op == "acquire":
+            record.news = LockRecord.NEWS
+            if key in self.calm:
+                self._wake(self.calm.pop(key))
+            owner = record.owner
+            if not _runs(owner) if owner is not None else not _one_runs(record.known_holds):
+                if wait.flat_stack is None:
+                    wait.flat_stack = capture_flat(sys._getframe(1), self.stack_depth, task)
+                self._moments.fire("lock_waited", wait)
+
+    def wait_over(self, future: Any) -> None:
+        """Record that the wait for a future is over; it was resolved if that has a result."""
+        wait = self.waiting.get(id(future))
+        if wait is not None:
+            resolved = future.done() and not future.cancelled()
+            self._end(wait, resolved=resolved, frame=sys._getframe(1))
+
+    def wait_ended(self, lock: Any, *, resolved: bool = True) -> None:
+        """Record that the running task waits no more for a lock."""
+        task = self._tasks.current()
+        wait = task.wait if task is not None else None
+        if wait is not None and wait.lock.key == id(lock):
+            self._end(wait, resolved=resolved, frame=None)
+
+    def add_up_anew(self, wait: WaitRecord) -> int:
+        """Return how long a task has waited for a lock in all, and begin at nothing again."""
+        return wait.lock.waited.pop(wait.task.serial, 0)
+
+    def waiters_of(self, record: LockRecord) -> list[WaitRecord]:
+        """Return the waits for one lock, oldest first."""
+        return [wait for wait in list(self.waiting.values()) if wait.lock is record]
+
+    def _wake(self, record: LockRecord) -> None:
+        """End the calm of a lock: what is known of the holders of a semaphore becomes holds."""
+        if record.owner is None:
+            record.known_holds = record.holds
+            record.takers = []
+        record.news = LockRecord.NEWS
+        self.lively[record.key] = record
+
+    def _forget_the_dead(self) -> None:
+        """Drop waits whose task was destroyed in the middle of them."""
+        for key, wait in list(self.waiting.items()):
+            if wait.task.ended:
+                self.waiting.pop(key, None)
+                wait.lock.waiting -= 1
+        self._forget_at = 2 * len(self.waiting) + 1_000
+
+    def _end(self, wait: WaitRecord, *, resolved: bool, frame: FrameType | None) -> None:
+        record, task = wait.lock, wait.task
+        if task.wait is wait:
+            task.wait = None
+        self.waiting.pop(wait.key, None)
+        wait.ended_ns = monotonic_ns()
+        wait.how = "resolved" if resolved else "broken off"
+        took_ns = wait.ended_ns - wait.started_ns
+        record.waiting -= 1
+        record.wait_total_ns += took_ns
+        if took_ns > record.wait_max_ns:  # noqa: PLR1730 # max() would be another call
+            record.wait_max_ns = took_ns
+        long = False
+        if resolved and wait.op == "acquire":
+            serial = task.serial
+            if serial not in record.waited:
+                self._waited_first(record)
+            took_ns = record.waited[serial] = record.waited.get(serial, 0) + took_ns
+            long = took_ns >= self.contended_ns or record.serial in self.watched
+        if not resolved or long or self.outbox is not None:
+            self._tell_end(wait, frame)
+
+    def _waited_first(self, record: LockRecord) -> None:
+        if len(record.waited) >= _MOST_WAITED:
+            record.waited.clear()
+
+    def _tell_end(self, wait: WaitRecord, frame: FrameType | None) -> None:
+        """Tell exporters and detectors of the end of a wait that may matter to them."""
+        record = wait.lock
+        if wait.flat_stack is None:
+            wait.flat_stack = capture_flat(frame, self.stack_depth, wait.task)
+        if self.outbox is not None:
+            self.outbox.append(wait)
+        if wait.how != "resolved" or (
+            wait.op == "acquire"
+            and (
+                record.serial in self.watched
+                or record.waited[wait.task.serial] >= self.contended_ns
+            )
+        ):
+            self._moments.fire("lock_wait_ended", wait)
+
+
+def _runs(owner: TaskRecord) -> bool:
+    """Whether a task waits for nothing, so that no wait for it closes a circle; False in doubt."""
+    task: Any = owner()
+    if owner.wait is not None or getattr(task, "_fut_waiter", None) is not None:
+        return False
+    try:
+        return not task.done()
+    except Exception:  # gone, or whatever a task factory returns
+        return False
+
+
+def _one_runs(holds: list[Hold]) -> bool:
+    """Whether nobody has the lock or one who has it waits for nothing."""
+    return not holds or any(_runs(hold.owner) for hold in holds)
