@@ -131,9 +131,10 @@ class Agent:
         loops = asyncio_loops.install(patches, world.loops, self.moments, failed)
         shields = asyncio_combinators.install(patches, world.tasks, self.moments, failed)
         world.inner_of_shield = shields.inner
-        asyncio_cancel.install(patches, world.tasks, world.scopes, self.moments, failed)
+        told = contexts.install(patches, world.generators, self.moments, failed) | generators.told
+        trackers = (world.tasks, world.scopes, world.generators)
+        asyncio_cancel.install(patches, trackers, self.moments, failed, told)
         asyncio_handles.install(patches, world.tasks, self.moments, failed)
-        contexts.install(patches, world.tasks, self.moments, failed)
         task_ends.install(patches, world.tasks, self.moments, failed)
         if env.WAIT_FOR_MAKES_A_TASK:
             from autoinstrument.hooks import asyncio_wait_for

@@ -85,6 +85,7 @@ class FindingStore:
         self.silenced = 0
         self._baseline = baseline
         self._found: dict[tuple[Any, ...], Finding] = {}
+        self._kept: set[int] = set()  # identities of these
         self._lock = threading.RLock()  # a collection inside may report as well
         self.added: list[Callable[[Finding], None]] = []
 
@@ -106,9 +107,18 @@ class FindingStore:
                 return False
             finding.first_seen = time.time()
             self._found[key] = finding
+            self._kept.add(id(finding))
         for tell in self.added:
             tell(finding)
         return True
+
+    def again(self, finding: Finding) -> None:
+        """Take a finding that was handed over before; it is counted without being compared."""
+        with self._lock:
+            if id(finding) in self._kept:
+                finding.count += 1
+                return
+        self.add(finding)
 
     def all(self) -> list[Finding]:
         """Return the findings in the order in which they were made."""
@@ -119,6 +129,7 @@ class FindingStore:
         """In a forked child: forget what the parent found."""
         self._lock = threading.RLock()
         self._found.clear()
+        self._kept.clear()
         self.dropped.clear()
 
     def _is_silenced(self, finding: Finding) -> bool:

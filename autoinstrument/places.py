@@ -126,13 +126,11 @@ def capture_flat(frame: FrameType | None, depth: int, owner: TaskRecord | None =
     A frame costs about 60 ns, and twice that if it is a new one that nobody has looked at; so
     the loop's own frames, which are new in every turn, are not touched when `owner` is given.
     """
-    if frame is None:
-        return ()
-    if owner is None or depth < 2:
-        return _capture_all(frame, depth, None)
+    if frame is None or owner is None or depth < 3:
+        return _capture_all(frame, depth, None, [])
     root = owner.code
     task: Any = owner()
-    try:  # most stacks are one or two frames long; a function may call itself, so frames count
+    try:  # most stacks are few frames long; a function may call itself, so frames count
         code = frame.f_code
         if code is root and task.get_coro().cr_frame is frame:
             return (code, frame.f_lasti)
@@ -144,13 +142,15 @@ def capture_flat(frame: FrameType | None, depth: int, owner: TaskRecord | None =
             return (code, frame.f_lasti, outer_code, outer.f_lasti)
         last = task.get_coro().cr_frame
     except AttributeError:  # a task factory may return anything
-        last = None
-    return _capture_all(frame, depth, last)
+        return _capture_all(frame, depth, None, [])
+    inner = [code, frame.f_lasti, outer_code, outer.f_lasti]
+    return _capture_all(outer.f_back, depth - 2, last, inner)
 
 
-def _capture_all(frame: FrameType | None, depth: int, last: FrameType | None) -> FlatStack:
+def _capture_all(
+    frame: FrameType | None, depth: int, last: FrameType | None, found: list[Any]
+) -> FlatStack:
     run, run_once = _loop_codes
-    found: list[Any] = []
     while frame is not None and depth:
         code = frame.f_code
         if code is run or code is run_once:

@@ -561,21 +561,25 @@ class GeneratorRecord(_Owned, weakref.ref[Any]):
         "code",
         "finalized_by",
         "flat_stack",
-        "key",
+        "last_qualname",
         "owner",
-        "qualname",
         "serial",
         "started_ns",
     )
 
-    key: int
     serial: int
     code: CodeType
-    qualname: str
+    last_qualname: str  # of a generator that was dropped, as it can be read no more
     owner: TaskRecord | None  # the task that iterated it first
     flat_stack: FlatStack
     started_ns: int
     finalized_by: str  # "collected", "loop shutdown" or "loop gone" when nobody closed it
+
+    @property
+    def qualname(self) -> str:
+        """The generator's qualified name."""
+        generator = self()
+        return generator.__qualname__ if generator is not None else self.last_qualname
 
     @property
     def loop_id(self) -> int:

@@ -1,6 +1,6 @@
 """A generator is used by a task while another is inside, or closed by a task it is not bound to."""
 
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, Final
 
 from autoinstrument import env
@@ -97,23 +97,17 @@ class _Checks:
 
     def _token_refused(self, stack: RawStack, task: TaskRecord | None) -> None:
         for code in generator_codes(stack):
-            record = self._world.generators.by_code(code) or self._lately(code)
+            record = self._world.generators.by_code(code)
             if record is not None and task is not None and record.owner is not task:
                 outer = tuple(raw for raw in stack if raw[0] is not code) or stack
                 why = "it keeps a context variable token, which was refused in the other context"
                 self._report(record, task, outer, "aclose", why, busy=False)
                 return
 
-    def _lately(self, code: CodeType) -> GeneratorRecord | None:
-        for record in reversed(self._world.generators.finished):
-            if record.code is code:
-                return record
-        return None
-
     def _busy(self, text: str, stack: RawStack, task: TaskRecord | None) -> None:
         if task is None or not has_user_frame(stack) or stack[0] in self._seen:
             return
-        for record in list(self._world.generators.live.values()):
+        for record in self._world.generators.live:
             generator = record()
             if generator is None or not generator.ag_running:
                 continue

@@ -27,7 +27,7 @@ def attach(world: World) -> None:
         iterated = record.flat_stack[:2]
         place = (id(iterated[0]), iterated[1]) if iterated else (0, 0)
         if place in made:  # the same again: it is counted, and needs no words
-            world.report(made[place])
+            world.findings.again(made[place])
             return
         frame = generator.ag_frame
         suspended = frame_line(frame) if frame is not None else None

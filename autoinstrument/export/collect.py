@@ -88,7 +88,7 @@ class Collector:
             "scopes": world.scopes.left,
             "holds": world.resources.contended,
             "sessions": world.sessions.closed_count,
-            "generators": world.generators.ended,
+            "generators": world.generators.abandoned,
         }
 
     def _counters(self) -> dict[str, int]:
@@ -128,7 +128,7 @@ class Collector:
                 for session in list(world.sessions.open.values())
                 if session.serial > self._first_session
             ],
-            generators=[g for g in list(world.generators.live.values()) if g.owner_serial > first],
+            generators=[g for g in world.generators.live if g.owner_serial > first],
         )
 
     def _pending(self) -> list[TaskRecord]:

@@ -16,6 +16,7 @@ from autoinstrument.hooks import monitoring
 from autoinstrument.hooks.call_sites import WATCHED, CallSites
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.records import ScopeRecord
+from autoinstrument.trackers.generators import GeneratorTracker
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
@@ -37,10 +38,10 @@ class CancelObserver:
     """Turns a call of `Task.cancel` into a fact for the task tracker."""
 
     def __init__(
-        self, tasks: TaskTracker, scopes: ScopeTracker, moments: Moments, failed: Any
+        self, tasks: TaskTracker, scopes: ScopeTracker, generators: GeneratorTracker, failed: Any
     ) -> None:
         """Keep the trackers."""
-        self._moments = moments
+        self._generators = generators
         self._tasks = tasks
         self._scopes = scopes
         self._failed = failed
@@ -68,12 +69,13 @@ class CancelObserver:
         self._tasks.cancel_arrived(record, how, stacks.parked(task))
         return True
 
-    def generator_called(self, generator: Any, method: str, frame: FrameType) -> None:
-        """`aclose()` or the like of an asynchronous generator is called in `frame`."""
+    def generator_called(self, generator: Any, method: str) -> None:
+        """`aclose()` or the like of an asynchronous generator is called two frames above."""
         if not self._on:
             return
         try:
-            self._moments.fire("generator_called", generator, method, self._tasks.current(), frame)
+            if not self._generators.is_at_home(generator):
+                self._generators.generator_called(generator, method, sys._getframe(2))
         except Exception as exc:
             self._on = False
             self._failed("cancellation origins", exc)
@@ -93,17 +95,28 @@ class CancelObserver:
 
 
 def install(
-    patches: Patches, tasks: TaskTracker, scopes: ScopeTracker, moments: Moments, failed: Any
+    patches: Patches,
+    trackers: tuple[TaskTracker, ScopeTracker, GeneratorTracker],
+    moments: Moments,
+    failed: Any,
+    told: frozenset[CodeType],
 ) -> None:
-    """Observe `Task.cancel` in the way of this Python version."""
-    observer = CancelObserver(tasks, scopes, moments, failed)
+    """Observe `Task.cancel` in the way of this Python version.
+
+    `told` is code whose closing of generators other hooks see, at a lower price.
+    """
+    observer = CancelObserver(*trackers, failed)
     if env.HAS_MONITORING:
-        _observe_calls(patches, observer, moments)
+        _observe_calls(patches, observer, moments, told)
     else:
         _replace_task_class(patches, observer)
 
 
-def _observe_calls(patches: Patches, observer: CancelObserver, moments: Moments) -> None:
+def _observe_calls(
+    patches: Patches, observer: CancelObserver, moments: Moments, told: frozenset[CodeType]
+) -> None:
+    told_ids = {id(code) for code in told}  # to hash a code object takes long
+
     def called(code: CodeType, offset: int, function: Any, first: Any) -> Any:
         name = getattr(function, "__name__", "")
         if name not in WATCHED:
@@ -114,7 +127,9 @@ def _observe_calls(patches: Patches, observer: CancelObserver, moments: Moments)
             if isinstance(target, asyncio.tasks.Task):
                 observer.cancelled(target, sys._getframe(1))
         elif isinstance(target, AsyncGeneratorType):
-            observer.generator_called(target, name, sys._getframe(1))
+            if id(code) in told_ids:
+                return monitoring.DISABLE
+            observer.generator_called(target, name)
         return None
 
     if not monitoring.observe_calls(called):

@@ -2,6 +2,7 @@
 
 import sys
 from asyncio.base_events import BaseEventLoop
+from types import CodeType
 from typing import Any
 
 from autoinstrument.hooks.patching import Patches
@@ -20,6 +21,7 @@ class GeneratorPort(Port):
         super().__init__(failed)
         self._tracker = tracker
         self._started = tracker.generator_started
+        self.told: frozenset[CodeType] = frozenset()  # where the loop itself closes generators
 
     def first_iteration(self, generator: Any) -> None:
         """The interpreter iterates a generator for the first time, from the frame above."""
@@ -48,22 +50,13 @@ class GeneratorPort(Port):
 def install(patches: Patches, tracker: GeneratorTracker, failed: Any) -> GeneratorPort:
     """Hook the loop's generator hooks and its shutdown."""
     port = GeneratorPort(failed, tracker)
-    name = "generators"
-    patches.weave(
-        name,
-        BaseEventLoop,
-        "_asyncgen_firstiter_hook",
-        port,
-        Edit("entry", "port.first_iteration(agen)"),
-    )
-    patches.weave(
-        name, BaseEventLoop, "_asyncgen_finalizer_hook", port, Edit("entry", "port.finalized(agen)")
-    )
-    patches.weave(
-        name,
-        BaseEventLoop,
-        "shutdown_asyncgens",
-        port,
-        Edit("entry", "port.shutting_down(self)"),
-    )
+    loop = BaseEventLoop
+    entry = {
+        "_asyncgen_firstiter_hook": "port.first_iteration(agen)",
+        "_asyncgen_finalizer_hook": "port.finalized(agen)",
+        "shutdown_asyncgens": "port.shutting_down(self)",
+    }
+    for method, call in entry.items():
+        if patches.weave("generators", loop, method, port, Edit("entry", call)):
+            port.told |= {getattr(loop, method).__code__}
     return port

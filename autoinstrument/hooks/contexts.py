@@ -1,20 +1,19 @@
 """Closing of asynchronous generators as far as Python code does it, and failed context detaches.
 
-`contextlib.aclosing` is woven for Python 3.11, which has no monitoring of calls;
+`contextlib.aclosing` is woven: calls cannot be monitored on Python 3.11, and cost more elsewhere.
 OpenTelemetry's `detach` tells that a token was used in another context.
 """
 
 import contextlib
 import sys
-from types import AsyncGeneratorType, ModuleType
+from types import AsyncGeneratorType, CodeType, ModuleType
 from typing import Any
 
-from autoinstrument import env
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
+from autoinstrument.trackers.generators import GeneratorTracker
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker
 
 
 class ContextPort(Port):
@@ -22,20 +21,17 @@ class ContextPort(Port):
 
     part = "contexts"
 
-    def __init__(self, failed: Any, tasks: TaskTracker, moments: Moments) -> None:
+    def __init__(self, failed: Any, generators: GeneratorTracker, moments: Moments) -> None:
         """Keep the tracker."""
         super().__init__(failed)
-        self._tasks = tasks
+        self._generators = generators
         self._moments = moments
 
     def closing(self, thing: Any) -> None:
         """`aclosing` is about to close something."""
         try:
-            if isinstance(thing, AsyncGeneratorType):
-                frame = sys._getframe(2)
-                self._moments.fire(
-                    "generator_called", thing, "aclose", self._tasks.current(), frame
-                )
+            if type(thing) is AsyncGeneratorType and not self._generators.is_at_home(thing):
+                self._generators.generator_called(thing, "aclose", sys._getframe(2))
         except Exception as exc:
             self.failed("closing", exc)
 
@@ -47,17 +43,17 @@ class ContextPort(Port):
             self.failed("detach_failed", exc)
 
 
-def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any) -> None:
-    """Hook aclosing where calls cannot be monitored, and OpenTelemetry's context when imported."""
-    port = ContextPort(failed, tasks, moments)
-    if not env.HAS_MONITORING:
-        patches.weave(
-            "generator closes",
-            contextlib.aclosing,
-            "__aexit__",
-            port,
-            Edit("entry", "port.closing(self.thing)"),
-        )
+def install(
+    patches: Patches, generators: GeneratorTracker, moments: Moments, failed: Any
+) -> frozenset[CodeType]:
+    """Hook aclosing, and OpenTelemetry's context when imported.
+
+    Returns the code whose closing of generators is told from here.
+    """
+    port = ContextPort(failed, generators, moments)
+    aclosing = contextlib.aclosing
+    edit = Edit("entry", "port.closing(self.thing)")
+    told = patches.weave("generator closes", aclosing, "__aexit__", port, edit)
 
     def imported(module: ModuleType) -> None:
         patches.weave(
@@ -69,3 +65,4 @@ def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any)
         )
 
     patches.when_imported("opentelemetry.context", imported)
+    return frozenset({aclosing.__aexit__.__code__} if told else ())

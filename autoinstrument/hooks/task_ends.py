@@ -71,6 +71,8 @@ class EndObserver:
     def unwound(self, code: CodeType, offset: int, error: BaseException) -> None:
         """A frame is left by an exception."""
         kind = type(error)
+        if kind is GeneratorExit:
+            return  # a generator is closed
         if kind is RuntimeError or kind is ValueError:
             self._error_seen(error, sys._getframe(1))
         elif kind is SystemExit and sys._getframe(1).f_back is None:
@@ -93,9 +95,12 @@ class EndObserver:
 
     def thrown(self, code: CodeType, offset: int, error: BaseException) -> None:
         """An exception is thrown into a frame: a cancellation, or a foreign future was awaited."""
-        if type(error) is RuntimeError:
+        kind = type(error)
+        if kind is GeneratorExit:
+            return  # a generator is closed
+        if kind is RuntimeError:
             self._error_seen(error, sys._getframe(1))
-        elif type(error) is CancelledError and self._tasks.scheduled_cancels:
+        elif kind is CancelledError and self._tasks.scheduled_cancels:
             record = self._tasks.current()
             if record is not None:
                 parked = capture(sys._getframe(1), 24)

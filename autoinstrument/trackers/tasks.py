@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
-from types import CodeType, FrameType
+from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from autoinstrument import env, stacks
@@ -129,12 +129,13 @@ class TaskTracker:
             record.scopes = record.wait = record.story = None
             if not env.HAS_MONITORING:  # its end will not be seen, and the name is there already
                 record.last_name = name_of(task, record.serial)
-            try:
-                code = record.code = coro.cr_code
+            if type(coro) is CoroutineType:
+                code: CodeType | None = coro.cr_code
                 record.qualname = coro.__qualname__
-            except AttributeError:
-                code = record.code = getattr(coro, "gi_code", None)
+            else:  # attributes that are missing without an error: to word one takes long
+                code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
                 record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
+            record.code = code
             if record.qualname == "TaskHandle._run_coro":
                 record.qualname = _behind_handle(coro)
             record.loop_id = self._loop_id if self._loop() is loop else self._other_loop(task, loop)

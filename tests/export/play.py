@@ -150,7 +150,7 @@ class Play:
         record = GeneratorRecord(Thing())
         record.serial = 1
         record.code = function(name)
-        record.qualname = name
+        record.last_qualname = name
         record.owner = self.tasks[owner]
         record.flat_stack = flat(owner, 60)
         record.started_ns = started * MS

@@ -225,4 +225,4 @@ def test_no_host_object_is_kept_alive(install: Install) -> None:
     assert agent.world.tasks.live == {}
     assert agent.world.scopes.open == []
     assert agent.world.resources.locks == {}
-    assert agent.world.generators.live == {}
+    assert agent.world.generators.live == []

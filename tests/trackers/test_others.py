@@ -17,6 +17,16 @@ async def numbers() -> Any:
     yield 2
 
 
+class Pause:
+    def __await__(self) -> Any:
+        yield
+
+
+async def slow() -> Any:
+    await Pause()
+    yield 1
+
+
 def started() -> Any:
     """Return a generator that is suspended in its first `yield`."""
     generator = numbers()
@@ -67,11 +77,11 @@ def test_generator_whose_task_is_over_is_left_when_its_loop_is_gone(stage: Stage
     generator, elsewhere = started(), started()
     stage.generators.generator_started(generator, None)
     stage.generators.generator_started(elsewhere, None)
-    owner: Any = stage.generators.live[id(generator)].owner
+    owner: Any = stage.generators.live[0].owner
     owner.loop_id = id(loop)
     stage.generators.loop_gone(loop)
     assert stage.moments_told() == []  # its task may still close it
-    stage.generators.live[id(elsewhere)].owner = None
+    stage.generators.live[1].owner = None
     owner.ended_ns = 5
     stage.generators.loop_gone(other)
     assert stage.moments_told() == []
@@ -87,7 +97,7 @@ def test_generator_that_died_is_counted_and_forgotten(stage: Stage) -> None:
     close(generator)
     del generator
     gc.collect()
-    assert stage.generators.live == {}
+    assert stage.generators.live == []
     assert stage.generators.statistics() == {
         "started": 1,
         "ended": 1,
@@ -97,12 +107,59 @@ def test_generator_that_died_is_counted_and_forgotten(stage: Stage) -> None:
 
 
 def test_generators_of_the_past_are_bounded(stage: Stage) -> None:
-    for _ in range(600):
-        generator = numbers()
+    generators = [numbers() for _ in range(600)]
+    for generator in generators:
         stage.generators.generator_started(generator, None)
-        del generator
-    assert len(stage.generators.finished) <= 256
-    assert stage.generators.statistics()["ended"] == 600
+    assert len(stage.generators.live) == 600
+    generators = [generators[7], *(numbers() for _ in range(599))]  # all but one died
+    for generator in generators[1:]:
+        stage.generators.generator_started(generator, None)
+        stage.generators.generator_started(numbers(), None)  # dies at once
+    assert len(stage.generators.live) == 600
+    assert len(stage.generators._records) <= 1_200
+    record: Any = stage.generators.record_of(generators[0])
+    assert record.serial == 8
+    assert stage.generators.statistics() == {
+        "started": 1_798,
+        "ended": 1_198,
+        "open": 600,
+        "abandoned": 0,
+    }
+
+
+def test_another_generator_at_the_same_address_has_its_own_record(stage: Stage) -> None:
+    first = started()
+    stage.generators.generator_started(first, None)
+    address = id(first)
+    close(first)
+    del first
+    second = next(made for made in (started() for _ in range(1_000)) if id(made) == address)
+    assert stage.generators.record_of(second) is None
+    stage.generators.generator_started(second, None)
+    record: Any = stage.generators.record_of(second)
+    assert record.serial == 2
+    close(second)
+
+
+def test_call_by_another_task_or_while_somebody_is_inside_is_no_matter_of_course(
+    stage: Stage,
+) -> None:
+    owner = stage.begin("owner")
+    generator = started()
+    assert not stage.generators.is_at_home(generator)  # nobody has seen it begin
+    stage.generators.generator_started(generator, None)
+    assert stage.generators.is_at_home(generator)
+    stage.begin("other")
+    assert not stage.generators.is_at_home(generator)
+    stage.running = owner
+    assert stage.generators.is_at_home(generator)
+    close(generator)
+    busy = slow()
+    stage.generators.generator_started(busy, None)
+    step = busy.asend(None)
+    step.send(None)
+    assert not stage.generators.is_at_home(busy)
+    step.close()
 
 
 def test_session_is_known_with_its_task_and_place_from_opening_to_close(stage: Stage) -> None:
