@@ -202,7 +202,8 @@ class SpanExport:
         """Make the instruments, once; whether there are metrics."""
         if self._signals["metrics"] and self._metrics is None:
             try:
-                self._metrics = Metrics(self._resource, self.statistics)
+                by_sdk = any(sink.takes_sdk_metrics for sink in self._sinks)
+                self._metrics = Metrics(self._resource, self.statistics, by_sdk=by_sdk)
             except Exception as exc:
                 self._no_metrics(exc)
         return self._signals["metrics"]

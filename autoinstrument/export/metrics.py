@@ -1,8 +1,9 @@
-"""Metrics about loops, tasks and locks, through the OpenTelemetry SDK.
+"""Metrics about loops, tasks and locks.
 
 Everything happens in the thread that drains: instruments are fed from batches, and the reader
-collects when it is asked, with no thread of its own. A meter provider that the program has set
-is used instead, with the program's own readers.
+collects when it is asked, with no thread of its own. The SDK does it only for an exporter that
+needs its data. A meter provider that the program has set is used instead of both, with the
+program's own readers.
 """
 
 import sys
@@ -11,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from autoinstrument.export.batch import Batch
+from autoinstrument.export.meter import Meter, Observation
 from autoinstrument.export.resource import SCOPE, version
 
 T = TypeVar("T")
@@ -26,23 +28,38 @@ class Metrics:
     """The instruments, and the reader if the provider is ours."""
 
     def __init__(
-        self, resource: Mapping[str, str | int], own: Callable[[], dict[str, int]]
+        self,
+        resource: Mapping[str, str | int],
+        own: Callable[[], dict[str, int]],
+        *,
+        by_sdk: bool = True,
     ) -> None:
-        """Create the instruments; `own` returns the exporters' counts of themselves."""
-        from opentelemetry.sdk.metrics import MeterProvider  # when exporting only
+        """Create the instruments.
 
-        provider: Any = program_meter_provider()
+        Args:
+            resource: for the SDK.
+            own: returns the exporters' counts of themselves.
+            by_sdk: whether the data has to be the SDK's.
+        """
+        self._own = own
+        self._counters: dict[str, int] = {}
+        self._utilization: dict[int, float] = {}
+        self._observation: Callable[[float, dict[str, Any]], Any] = _observation
         self.reader: Any = None
+        provider: Any = program_meter_provider()
+        if provider is None and not by_sdk:
+            self.reader = Meter()
+            self._observation = Observation
+            self._make(self.reader)
+            return
         if provider is None:
+            from opentelemetry.sdk.metrics import MeterProvider
             from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
             from autoinstrument.export.sdk import make_resource
 
             self.reader = InMemoryMetricReader()
             provider = MeterProvider([self.reader], make_resource(resource), shutdown_on_exit=False)
-        self._own = own
-        self._counters: dict[str, int] = {}
-        self._utilization: dict[int, float] = {}
         self._make(provider.get_meter(SCOPE, version()))
 
     def _make(self, meter: Any) -> None:
@@ -103,25 +120,25 @@ class Metrics:
             self._findings.add(finding.count, {"asyncscope.finding.kind": finding.kind})
 
     def collect(self) -> Any:
-        """Return the SDK's metrics data, or None when the program's provider exports them."""
+        """Return the metrics' data, or None when the program's provider exports them."""
         return self.reader.get_metrics_data() if self.reader is not None else None
 
     def _reader_of(self, counter: str) -> Callable[[Any], Iterable[Any]]:
         def read(_: Any) -> Iterable[Any]:
             value = self._counters.get(counter)
-            return [] if value is None else [_observation(value, {})]
+            return [] if value is None else [self._observation(value, {})]
 
         return read
 
     def _read_utilization(self, _: Any) -> Iterable[Any]:
         return [
-            _observation(share, {"asyncscope.loop.id": loop})
+            self._observation(share, {"asyncscope.loop.id": loop})
             for loop, share in self._utilization.items()
         ]
 
     def _read_own(self, _: Any) -> Iterable[Any]:
         return [
-            _observation(count, {"asyncscope.export.fate": fate})
+            self._observation(count, {"asyncscope.export.fate": fate})
             for fate, count in self._own().items()
         ]
 
@@ -146,7 +163,9 @@ def _spread(items: list[T]) -> list[T]:
 
 
 def metrics_of(data: Any) -> list[Any]:
-    """Return the single metrics inside the SDK's metrics data."""
+    """Return the single metrics inside the SDK's metrics data, or our own."""
+    if isinstance(data, list):
+        return data
     return [
         metric
         for resource in (data.resource_metrics if data is not None else ())

@@ -27,6 +27,8 @@ class Sink(Protocol):
     """One destination."""
 
     name: str
+    takes_sdk_metrics: bool
+    """Whether metrics have to be the SDK's data; others read ours, which need no SDK."""
 
     def load(self) -> None:
         """Load the libraries that are needed, so that nothing is imported later."""
@@ -38,7 +40,7 @@ class Sink(Protocol):
         """Have no thread: the process forks."""
 
     def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
-        """Take a batch; returns at once. `metrics` is the SDK's metrics data or None."""
+        """Take a batch; returns at once. `metrics` is metrics data or None."""
 
     def finish(self, deadline_s: float) -> None:
         """Let go of everything within the deadline."""
@@ -101,6 +103,7 @@ class JsonSink:
     """OTLP over HTTP as JSON."""
 
     name = "otlp"
+    takes_sdk_metrics = False
 
     def __init__(self, sender: Sender, resource: Mapping[str, str | int]) -> None:
         """Send through `sender`."""
@@ -165,6 +168,7 @@ class FileSink:
     """
 
     name = "file"
+    takes_sdk_metrics = False
 
     def __init__(self, path: str, resource: Mapping[str, str | int], say: Say) -> None:
         """Open nothing until there is something to write."""
@@ -224,6 +228,7 @@ class ConsoleSink:
     """One line a span or log record on stderr, for a look without a backend."""
 
     name = "console"
+    takes_sdk_metrics = False
 
     def __init__(self) -> None:
         """Start at zero."""
@@ -266,6 +271,7 @@ class ProviderSink:
     """The program's own tracer provider: our spans pass through its processors and exporters."""
 
     name = "provider"
+    takes_sdk_metrics = False
 
     def __init__(self, resource: Mapping[str, str | int], say: Say) -> None:
         """Look for the provider with each batch: the program may set it late."""

@@ -27,6 +27,7 @@ class Nowhere:
     """Encodes as the OTLP sink does, and throws the requests away."""
 
     name = "nowhere"
+    takes_sdk_metrics = False
 
     def __init__(self, encode: Callable[[Sequence[Any], Sequence[Any]], Any]) -> None:
         self._encode = encode
