@@ -60,6 +60,7 @@ class Outlet:
         self._world = world
         self._made: list[Any] | None = None
         self._making = allocate_lock()
+        self._draining = allocate_lock()
         self._on = True
         self._forking = False
         self._forked_in: SpanContext | None = None
@@ -106,10 +107,12 @@ class Outlet:
 
     def drain(self) -> None:
         """Export what ended; called in the agent's thread once a second."""
-        if not self._on or self._forking:
+        if not self._on or self._forking or not self._draining.acquire(timeout=0):
             return
         try:
             exporters = self._exporters()
+            if self._fork_began():
+                return  # or a thread that sends would be started in the middle of the fork
             batch = self._batch()
             for exporter in exporters:
                 exporter.drain(batch)
@@ -118,6 +121,11 @@ class Outlet:
                 return  # the program ends while the SDK is loaded; `finish` can do without
             self._on = False
             self._failed("export", exc)
+        finally:
+            self._draining.release()
+
+    def _fork_began(self) -> bool:
+        return self._forking
 
     def _batch(self) -> "Batch":
         batch = self._collector.batch()
@@ -196,14 +204,16 @@ class Outlet:
     def before_fork(self) -> None:
         """End the threads of the exporters and note the span in which the fork happens.
 
-        Waits while exporters are loaded: a child forked in the middle of an import, by a thread
-        that it does not have, would wait for ever if it imported the same module.
+        Waits for a drain and while exporters are loaded: a child forked in the middle of an
+        import, by a thread that it does not have, would wait for ever if it imported the same
+        module.
         """
         if not self._on:
             return
         self._forking = True
-        if self._making.acquire(timeout=_LOADING_S):
-            self._making.release()
+        for lock in (self._making, self._draining):
+            if lock.acquire(timeout=_LOADING_S):
+                lock.release()
         try:
             self._forked_in = self.span_context()
             for exporter in self._made or ():
@@ -223,6 +233,7 @@ class Outlet:
         self._forking = False
         self._made = None
         self._making = allocate_lock()
+        self._draining = allocate_lock()
         self._collector.after_fork()
         self._traces.after_fork(RemoteParent(os.environ, self._forked_in))
 

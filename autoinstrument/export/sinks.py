@@ -111,7 +111,8 @@ class JsonSink:
         self._envelope = otlp.Envelope(resource)
 
     def load(self) -> None:
-        """Everything is there: the encoder is our own."""
+        """Load what the first connection would: a fork waits for loading, not for sending."""
+        "localhost".encode("idna")
 
     def start(self) -> None:
         """Start the sending thread unless it runs."""
