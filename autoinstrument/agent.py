@@ -6,12 +6,12 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autoinstrument import env, exits
+from autoinstrument import env
 from autoinstrument._boot import first_process
 from autoinstrument._boot.say import put
-from autoinstrument.config.load import load
+from autoinstrument.config.load import exporter_names, load
 from autoinstrument.config.schema import Settings
 from autoinstrument.config_file import file_section
 from autoinstrument.findings import (
@@ -22,9 +22,11 @@ from autoinstrument.findings import (
     unknown_kinds,
 )
 from autoinstrument.on_demand import Presence
-from autoinstrument.outlet import Outlet
 from autoinstrument.places import is_user_file
 from autoinstrument.records import Finding
+
+if TYPE_CHECKING:
+    from autoinstrument.outlet import Outlet
 
 _current: list["Agent"] = []
 _FORK_S = 5.0  # a fork waits so long at most for a drain that runs, which takes milliseconds
@@ -117,7 +119,6 @@ class Agent:
             asyncio_scopes,
             asyncio_tasks,
             asyncio_threads,
-            child_processes,
             contexts,
             task_ends,
         )
@@ -141,8 +142,13 @@ class Agent:
 
             asyncio_wait_for.install(patches, world.tasks, self.moments, failed)
         world.loops.first_run = self._loop_runs
-        self.outlet = Outlet.for_settings(self.settings, world, say, failed)
+        if exporter_names(self.settings.exporter, os.environ):
+            from autoinstrument.outlet import Outlet
+
+            self.outlet = Outlet.for_settings(self.settings, world, say, failed)
         if self.outlet is not None:
+            from autoinstrument.hooks import child_processes
+
             self.watch.drains["export"] = self.outlet.drain
             self.watch.looked = self.outlet.pulse.look
             self.outlet.come_before_providers = self._finish_first
@@ -196,21 +202,19 @@ class Agent:
             self.moments.failed("debug port", exc)
 
     def _install_late(self, ports: Any, threads: Any) -> None:
-        """Hook libraries when the program imports them."""
-        from autoinstrument.hooks import (
-            anyio_limiters,
-            anyio_locks,
-            anyio_scopes,
-            asyncio_threads,
-            sdk_sessions,
-            trio_scopes,
-            uvicorn_server,
-            uvloop_loops,
-        )
+        """Hook libraries when the program imports them; few programs import them all."""
+        from autoinstrument.hooks import sdk_sessions
 
         world, patches, failed = self.world, self.patches, self.moments.failed
 
         def anyio_backend(module: ModuleType) -> None:
+            from autoinstrument.hooks import (
+                anyio_limiters,
+                anyio_locks,
+                anyio_scopes,
+                asyncio_threads,
+            )
+
             trackers = (world.scopes, world.tasks)
             anyio_scopes.install(patches, module, trackers, self.moments, failed)
             anyio_locks.install(patches, module, world.resources, self.moments, failed)
@@ -219,19 +223,25 @@ class Agent:
             self.moments.fire("library_hooked", module)
 
         def uvloop(module: ModuleType) -> None:
+            from autoinstrument.hooks import uvloop_loops
+
             uvloop_loops.install(patches, module, world.tasks, world.loops, ports)
+
+        def trio(module: ModuleType) -> None:
+            from autoinstrument.hooks import trio_scopes
+
+            trio_scopes.install(patches, module, world.scopes, world.tasks, failed)
+
+        def uvicorn(module: ModuleType) -> None:
+            from autoinstrument.hooks import uvicorn_server
+
+            uvicorn_server.install(patches, module, self._killed, failed)
 
         patches.when_imported("anyio._backends._asyncio", anyio_backend)
         sdk_sessions.install(patches, world.sessions, failed)
         patches.when_imported("uvloop", uvloop)
-        patches.when_imported(
-            "trio._core._run",
-            lambda module: trio_scopes.install(patches, module, world.scopes, world.tasks, failed),
-        )
-        patches.when_imported(
-            "uvicorn.server",
-            lambda module: uvicorn_server.install(patches, module, self._killed, failed),
-        )
+        patches.when_imported("trio._core._run", trio)
+        patches.when_imported("uvicorn.server", uvicorn)
 
     def uninstall(self) -> None:
         """Restore every attribute and end the thread."""
@@ -362,7 +372,11 @@ class Agent:
         """Turn exit status 0 into 3 where `ASYNCSCOPE_FAIL_ON` asks for it."""
         wanted = {name.strip() for name in self.settings.fail_on.split(",") if name.strip()}
         hit = [item.kind for item in findings if item.kind in wanted or "any" in wanted]
-        if not hit or exits.failed_already():
+        if not hit:
+            return
+        from autoinstrument import exits
+
+        if exits.failed_already():
             return
         say(f"exit status 3 because of {hit[0]} (ASYNCSCOPE_FAIL_ON)")
         exits.fail_at_the_very_end(3)
@@ -455,10 +469,13 @@ def install() -> "Agent | None":
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _finish_with_child(agent)
-    if settings.finish_on_sigterm:
-        exits.finish_on_sigterm(agent.finish)
-    if settings.fail_on:
-        exits.note_exit_status(agent.moments)
+    if settings.finish_on_sigterm or settings.fail_on:
+        from autoinstrument import exits
+
+        if settings.finish_on_sigterm:
+            exits.finish_on_sigterm(agent.finish)
+        if settings.fail_on:
+            exits.note_exit_status(agent.moments)
     return agent
 
 

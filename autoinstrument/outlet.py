@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from autoinstrument.config.load import exporter_names
 from autoinstrument.config.schema import Settings
 from autoinstrument.native import allocate_lock
 from autoinstrument.records import TaskRecord
@@ -84,7 +85,7 @@ class Outlet:
         failed: Callable[[str, BaseException], None],
     ) -> "Outlet | None":
         """Return an outlet, or None where nothing is to be exported."""
-        names = exporter_names(settings.exporter)
+        names = exporter_names(settings.exporter, os.environ)
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             return None
         return cls(names, settings, world, say, failed) if names else None
@@ -255,15 +256,3 @@ def _losses(exporter: Any) -> list[str]:
 def _no_more_executors() -> bool:
     """Whether the main thread has ended, so that loading the SDK fails: it uses an executor."""
     return bool(getattr(sys.modules.get("concurrent.futures.thread"), "_shutdown", False))
-
-
-def exporter_names(text: str) -> tuple[str, ...]:
-    """Return the exporters asked for; `auto` is OTLP when an endpoint is configured."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    endpoint = any(
-        name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("ENDPOINT") and value
-        for name, value in os.environ.items()
-    )
-    if "auto" in names:
-        names = [name for name in names if name != "auto"] + (["otlp"] if endpoint else [])
-    return tuple(name for name in dict.fromkeys(names) if name != "none")

@@ -14,7 +14,7 @@ from asyncio.base_events import BaseEventLoop
 from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns, process_time_ns, thread_time_ns
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from autoinstrument import env
 from autoinstrument.native import (
@@ -27,6 +27,16 @@ from autoinstrument.native import (
 from autoinstrument.places import capture, is_own_file, is_user_file
 from autoinstrument.records import LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
+
+if TYPE_CHECKING:  # making one takes long
+    from typing import Protocol
+
+    class Looked(Protocol):
+        """Told about each look at a loop."""
+
+        def __call__(self, record: LoopRecord, now_ns: int, *, idle: bool) -> None:
+            """The loop waits for events, or does not."""
+
 
 _PERIOD_S: Final = 0.05
 _SOON_S: Final = 0.005  # after a late look: compiled code leaves few moments to look at a block
@@ -63,13 +73,6 @@ class _Beat:
 
     def __call__(self) -> None:
         self.answered_ns = monotonic_ns()
-
-
-class Looked(Protocol):
-    """Told about each look at a loop."""
-
-    def __call__(self, record: LoopRecord, now_ns: int, *, idle: bool) -> None:
-        """The loop waits for events, or does not."""
 
 
 class Watch:

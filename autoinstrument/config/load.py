@@ -49,3 +49,15 @@ def _unknown(section: Mapping[str, Any], source: str) -> list[str]:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             lines.append(f"agent.{key} in {source} is no setting and is left out{hint}")
     return lines
+
+
+def exporter_names(text: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the exporters asked for; `auto` is OTLP when an endpoint is configured."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    endpoint = any(
+        name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("ENDPOINT") and value
+        for name, value in environ.items()
+    )
+    if "auto" in names:
+        names = [name for name in names if name != "auto"] + (["otlp"] if endpoint else [])
+    return tuple(name for name in dict.fromkeys(names) if name != "none")

@@ -13,16 +13,18 @@ always in that order. So the last few are looked at again.
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:  # making one takes long
+    from typing import Protocol
+
+    class Numbered(Protocol):
+        """A record that is numbered in the order of creation."""
+
+        serial: int
 
 
-class Numbered(Protocol):
-    """A record that is numbered in the order of creation."""
-
-    serial: int
-
-
-R = TypeVar("R", bound=Numbered)
+R = TypeVar("R", bound="Numbered")
 _AGAIN: Final = 64
 _SLICE: Final = 1_000
 _give_way = time.sleep  # bound before a test suite mocks it
