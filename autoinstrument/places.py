@@ -116,18 +116,23 @@ def set_loop_codes(*codes: CodeType) -> None:
     _loop_codes[:] = codes
 
 
-def capture_flat(frame: FrameType | None, depth: int, owner: TaskRecord | None = None) -> FlatStack:
+def capture_flat(
+    frame: FrameType | None,
+    depth: int,
+    owner: TaskRecord | None = None,
+    last: FrameType | None = None,
+) -> FlatStack:
     """Return up to `depth` places from `frame` outwards, as a flat stack.
 
-    The stack ends with the own function of the running task `owner`, where that is known, and
-    where the event loop calls: what started the loop has no part in it. Nothing is resolved, and
-    no frame is kept. Reading leaves out this package (`pairs`).
+    The stack ends with the own function of the running task `owner`, where that is known, or with
+    the frame `last`, and where the event loop calls: what started the loop has no part in it.
+    Nothing is resolved, and no frame is kept. Reading leaves out this package (`pairs`).
 
     A frame costs about 60 ns, and twice that if it is a new one that nobody has looked at; so
     the loop's own frames, which are new in every turn, are not touched when `owner` is given.
     """
     if frame is None or owner is None or depth < 3:
-        return _capture_all(frame, depth, None, [])
+        return _capture_all(frame, depth, last, [])
     root = owner.code
     task: Any = owner()
     try:  # most stacks are few frames long; a function may call itself, so frames count

@@ -43,15 +43,24 @@ ENDED: Final = "ended"
 class CancelOrigin:
     """Who asked for a cancellation, and where the task was parked at that moment."""
 
-    __slots__ = ("at_ns", "by_scope", "by_serial", "by_task", "parked", "stack", "via", "waiter_id")
+    __slots__ = (
+        "at_ns",
+        "by_scope",
+        "by_serial",
+        "by_task",
+        "flat_parked",
+        "flat_stack",
+        "via",
+        "waiter_id",
+    )
 
     def __init__(
         self,
         at_ns: int,
         by_serial: int,
         by_task: str,
-        stack: RawStack,
-        parked: RawStack,
+        flat_stack: FlatStack,
+        flat_parked: FlatStack,
         *,
         via: str,
         by_scope: "ScopeRecord | None" = None,
@@ -65,15 +74,29 @@ class CancelOrigin:
         self.at_ns = at_ns
         self.by_serial = by_serial
         self.by_task = by_task
-        self.stack = stack
-        self.parked = parked
+        self.flat_stack = flat_stack
+        self.flat_parked = flat_parked
         self.via = via
         self.by_scope = by_scope
         self.waiter_id = waiter_id  # id of the future the task waited on; 0 when it did not
 
+    @property
+    def stack(self) -> RawStack:
+        """Where it was asked for, innermost frame first."""
+        return pairs(self.flat_stack)
+
+    @property
+    def parked(self) -> RawStack:
+        """Where the task was suspended then, innermost frame first; empty if it was running."""
+        return pairs(self.flat_parked)
+
 
 UNTIMED: Final = -1
-"""Something is over, and nobody needs to know since when."""
+"""Something has begun or is over, and nobody needs to know since when."""
+
+OpenScope = list[Any]
+"""A scope that is open, as it is written down at its entry: key, kind, number, time, flat stack,
+whether it is a shield, and its record, which is None until somebody asks (`scope_record`)."""
 
 
 class _Placed:
@@ -137,10 +160,10 @@ class TaskRecord(_Placed, weakref.ref[Any]):
         "key",
         "last_name",
         "loop_id",
+        "open_scopes",
         "outcome",
         "parked_ns",
         "qualname",
-        "scopes",
         "serial",
         "story",
         "wait",
@@ -158,12 +181,17 @@ class TaskRecord(_Placed, weakref.ref[Any]):
     created_ns: int
     ended_ns: int
     outcome: str
-    scopes: "list[ScopeRecord] | None"  # entered and not left, outermost first
+    open_scopes: list[OpenScope] | None  # entered and not left, outermost first
     wait: "WaitRecord | None"
     story: _TaskStory | None
     # Both are set at the first look at the task (`looks.py`), and not there before.
     waiter_id: int  # identity of the future that it waited for, 0 when it was running or ready
     parked_ns: int  # when it was first seen to wait for that one
+
+    @property
+    def scopes(self) -> "list[ScopeRecord]":
+        """The records of its scopes that were entered and not left, outermost first."""
+        return [scope_record(entry, self) for entry in tuple(self.open_scopes or ())]
 
     @property
     def ended(self) -> bool:
@@ -273,14 +301,15 @@ class _ScopeStory:
         self.left_by: int | None = None  # serial of the task that left it irregularly
         self.left_stack: RawStack = ()
         self.scope: weakref.ref[Any] | None = None  # once it is cancelled
-        self.victims: list[RawStack] | None = None  # where its cancellation was delivered
+        self.victims: list[FlatStack] | None = None  # where its cancellation was delivered
 
 
 class ScopeRecord(_Owned):
     """One cancel scope, timeout or task group, from its entry on.
 
-    `key` is the identity of the scope object, which the record does not refer to: a scope is
-    found through the task that entered it.
+    It is made when there is something to tell of the scope or somebody asks. `key` is the
+    identity of the scope object, which the record does not refer to: a scope is found through
+    the task that entered it.
     """
 
     __slots__ = (
@@ -299,11 +328,32 @@ class ScopeRecord(_Owned):
     key: int
     kind: str  # the name that a user knows, such as `asyncio.timeout`
     owner: TaskRecord | None
-    entered_ns: int
+    entered_ns: int  # UNTIMED when nobody exports it
     flat_stack: FlatStack
     left_ns: int  # 0 while it is open, UNTIMED when it was left in order and nobody exports it
     shield: bool
     story: _ScopeStory | None
+
+    def __init__(
+        self,
+        owner: TaskRecord | None,
+        key: int,
+        kind: str,
+        serial: int,
+        entered_ns: int,
+        flat_stack: FlatStack,
+        shield: bool,
+    ) -> None:
+        """Keep what is known from the entry, in the order of `OpenScope`."""
+        self.owner = owner
+        self.key = key
+        self.kind = kind
+        self.serial = serial
+        self.entered_ns = entered_ns
+        self.flat_stack = flat_stack
+        self.shield = shield
+        self.left_ns = 0
+        self.story = None
 
     def told(self) -> _ScopeStory:
         """Return the story, begun now if there is none."""
@@ -346,7 +396,23 @@ class ScopeRecord(_Owned):
     @property
     def victims(self) -> list[RawStack]:
         """Where tasks were parked when this scope cancelled them."""
-        return (self.story.victims if self.story is not None else None) or []
+        found = self.story.victims if self.story is not None else None
+        return [pairs(flat) for flat in found or ()]
+
+
+def scope_record(entry: OpenScope, owner: TaskRecord) -> ScopeRecord:
+    """Return the record of an open scope of `owner`, made now if nobody has asked for it.
+
+    May be called in any thread; two that ask at once get the same record.
+    """
+    record: ScopeRecord | None = entry[-1]
+    if record is None:
+        record = ScopeRecord(owner, *entry[:-1])
+        if entry[-1] is None:
+            entry[-1] = record
+        else:
+            record = entry[-1]
+    return record
 
 
 class Hold(_Placed):

@@ -11,7 +11,7 @@ from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, Genera
 from typing import Any, Final
 
 from autoinstrument.places import is_own_file, is_user_file
-from autoinstrument.records import RawStack
+from autoinstrument.records import FlatStack, RawStack, pairs
 
 ASYNC_GENERATOR: Final = inspect.CO_ASYNC_GENERATOR
 _OPAQUE: Final = frozenset(
@@ -27,11 +27,26 @@ _DEPTH: Final = 200
 
 def parked(task: Any) -> RawStack:
     """Return where a task is suspended, innermost first; empty when it cannot be told."""
+    return pairs(parked_flat(task))
+
+
+def parked_flat(task: Any) -> FlatStack:
+    """Return what `parked` does as a flat stack."""
     try:
-        coro = task.get_coro()
+        step = task.get_coro()
     except Exception:  # a task factory may return anything
         return ()
-    chain = [(code, lasti) for code, lasti, _ in _frames(coro)]
+    chain: list[Any] = []
+    try:  # most tasks wait in nothing but coroutines
+        while type(step) is CoroutineType and len(chain) < _DEPTH:
+            frame: Any = step.cr_frame
+            chain += (frame.f_lasti, frame.f_code)
+            step = step.cr_await
+    except AttributeError:  # it has just ended
+        step = None
+    if step is not None and type(step).__name__ != "FutureIter":
+        for code, lasti, _ in _frames(step):
+            chain += (lasti, code)
     chain.reverse()
     return tuple(chain)
 

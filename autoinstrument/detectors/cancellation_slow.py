@@ -120,7 +120,7 @@ def _by_scope(origin: CancelOrigin, scope: ScopeRecord) -> CancelOrigin:
         origin.at_ns,
         origin.by_serial,
         origin.by_task,
-        origin.stack,
+        origin.flat_stack,
         (),
         via="scope",
         by_scope=scope,

@@ -26,9 +26,11 @@ def attach(world: World) -> None:
     def cancel_requested(record: TaskRecord, origin: CancelOrigin) -> None:
         scope = origin.by_scope
         if scope is not None and not scope.left_ns:
-            victims = scope.victims
-            if len(victims) < _MOST_VICTIMS and origin.parked not in victims:
-                scope.told().victims = [*victims, origin.parked]
+            story = scope.told()
+            if story.victims is None:
+                story.victims = [origin.flat_parked]
+            elif len(story.victims) < _MOST_VICTIMS and origin.flat_parked not in story.victims:
+                story.victims.append(origin.flat_parked)
 
     def look(loop: Any = None) -> None:
         for scope in world.scopes.open:

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from autoinstrument.export.batch import SPARE, Batch, BlockedPeriod
 from autoinstrument.export.threads import LoopThreads
-from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
+from autoinstrument.records import UNTIMED, Finding, LoopRecord, RawStack, TaskRecord
 from autoinstrument.trackers.tasks import outcome_of
 from autoinstrument.world import World
 
@@ -120,7 +120,9 @@ class Collector:
         first = self._first
         return Batch(
             tasks=self._pending(),
-            scopes=[s for s in world.scopes.open if s.owner_serial > first],
+            scopes=[
+                s for s in world.scopes.open if s.owner_serial > first and s.entered_ns != UNTIMED
+            ],
             waits=[w for w in list(world.resources.waiting.values()) if w.task.serial > first],
             holds=[h for h in world.resources.contended_holds() if h.hold.owner_serial > first],
             sessions=[

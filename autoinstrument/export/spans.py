@@ -350,8 +350,8 @@ def enclosing(scopes: Iterable[ScopeRecord]) -> dict[int, ScopeRecord]:
     for scope in scopes:
         group = owned.get(scope.owner_serial)
         if group is None:
-            still_open = (scope.owner.scopes or ()) if scope.owner is not None else ()
-            group = owned[scope.owner_serial] = {item.serial: item for item in tuple(still_open)}
+            still_open = scope.owner.scopes if scope.owner is not None else []
+            group = owned[scope.owner_serial] = {item.serial: item for item in still_open}
         group[scope.serial] = scope
     around: dict[int, ScopeRecord] = {}
     for group in owned.values():

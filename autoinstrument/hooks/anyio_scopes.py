@@ -1,60 +1,34 @@
 """anyio's cancel scopes on the asyncio backend; task groups and deadlines are built on them.
 
-Verified with anyio 4.6 to 4.16. anyio checks the exit itself and raises; the observation
-comes before the check, so that a refused exit is seen as well.
+Verified with anyio 4.6 to 4.16. anyio checks the exit itself: who runs, and which scope is the
+innermost. What it refuses is told before it raises, any other exit after the check. An entry is
+told before the deadline is looked at, which may cancel at once.
 """
 
 import sys
-from asyncio import get_running_loop
-from types import FrameType, ModuleType
-from typing import Any
+from types import ModuleType
+from typing import Any, Final
 
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import Port
+from autoinstrument.hooks.scope_edits import ScopePort, entered, leaving
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
 
+_OTHERWISE: Final = "port.leaving(self, exc_type)"
 
-class AnyioScopePort(Port):
+
+class AnyioScopePort(ScopePort):
     """Tells the scope tracker about anyio's cancel scopes."""
 
     part = "anyio scopes"
 
-    def __init__(
-        self, failed: Any, scopes: ScopeTracker, tasks: TaskTracker, moments: Moments
-    ) -> None:
-        """Keep the tracker's methods at hand."""
-        super().__init__(failed)
-        self._tasks = tasks
-        self._moments = moments
-        self._entered = scopes.scope_entered
-        self._left = scopes.scope_left
-        self._scopes = scopes
-
-    def entered(self, scope: Any) -> None:
-        """`CancelScope.__enter__` is about to return."""
-        try:
-            record = self._entered(scope, "anyio.CancelScope", sys._getframe(2))
-            if scope._shield:
-                record.shield = True
-            if scope._cancel_called:
-                self._cancelled_before(scope, sys._getframe(2))
-        except Exception as exc:
-            self.failed("entered", exc)
-
-    def _cancelled_before(self, scope: Any, frame: FrameType) -> None:
-        """Tell of a deadline that had passed at the entry, which cancels before we hear of it."""
-        if get_running_loop().time() >= scope._deadline:
-            self._scopes.deadline_expired(scope)
-            self._scopes.cancel_requested(scope, frame, "deadline")
-
     def leaving(self, scope: Any, exc_type: Any) -> None:
-        """`CancelScope.__exit__` begins."""
+        """A scope is left in an unusual way, or anyio is about to refuse its exit."""
         try:
             frame = sys._getframe(2)
-            record = self._left(scope, frame)
+            record = self._scopes.scope_left(scope, frame)
             if (
                 record is not None
                 and record.story is not None
@@ -71,20 +45,25 @@ class AnyioScopePort(Port):
         try:
             if not scope._cancel_called:
                 frame = sys._getframe(2)
-                expired = frame.f_code.co_name == "_timeout"
-                if expired:
-                    self._scopes.deadline_expired(scope)
-                self._scopes.cancel_requested(scope, frame, "deadline" if expired else "scope")
+                via = "deadline" if frame.f_code.co_name == "_timeout" else "scope"
+                self._scopes.cancel_requested(scope, frame, via, scope._host_task)
         except Exception as exc:
             self.failed("cancelling", exc)
 
-    def delivering(self, scope: Any, origin: Any) -> None:
-        """A cancelled scope tries to deliver its cancellation, once each turn of the loop."""
+    def delivering(self, scope: Any) -> None:
+        """A cancelled scope will try again in the next turn of the loop."""
         try:
-            if scope is origin:
-                self._scopes.delivered(scope)
+            self._scopes.delivered(scope, scope._host_task)
         except Exception as exc:
             self.failed("delivering", exc)
+
+    def cancels(self, task: Any, origin: Any) -> None:
+        """A cancelled scope, `origin`, is about to cancel a task."""
+        try:
+            scope = self._scopes.find(origin, origin._host_task)
+            self._tasks.cancel_requested(task, sys._getframe(1), "scope", scope)
+        except Exception as exc:
+            self.failed("cancels", exc)
 
 
 def install(
@@ -99,13 +78,31 @@ def install(
     port = AnyioScopePort(failed, scopes, tasks, moments)
     scope = module.CancelScope
     name = "anyio scopes"
-    patches.weave(name, scope, "__enter__", port, Edit("returns", "port.entered(self)"))
-    patches.weave(name, scope, "__exit__", port, Edit("entry", "port.leaving(self, exc_type)"))
+    patches.weave(
+        name,
+        scope,
+        "__enter__",
+        port,
+        Edit(
+            "before", entered("anyio.CancelScope", "host_task", "self._shield"), "self._timeout()"
+        ),
+    )
+    patches.weave(
+        name,
+        scope,
+        "__exit__",
+        port,
+        Edit("before", _OTHERWISE, "raise RuntimeError("),
+        # anyio has made sure that its own task runs
+        Edit("after", leaving(_OTHERWISE, "self._host_task"), "self._active = False"),
+    )
     patches.weave(name, scope, "cancel", port, Edit("entry", "port.cancelling(self)"))
     patches.weave(
         name,
         scope,
         "_deliver_cancellation",
         port,
-        Edit("entry", "port.delivering(self, origin)"),
+        Edit("before", "port.cancels(task, origin)", "task.cancel("),
+        Edit("before", "port.delivering(self)", "self._cancel_handle = get_running_loop()"),
     )
+    port.announces(scope, "_deliver_cancellation")

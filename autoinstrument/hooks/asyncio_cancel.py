@@ -4,10 +4,13 @@ Python 3.12 and newer: `sys.monitoring` CALL events, only in code objects that m
 `cancel` (or close asynchronous generators); `call_sites` finds them.
 Python 3.11: `asyncio.Task` is replaced by a subclass of the same name that overrides
 `cancel` alone; `type(task) is asyncio.Task` stays true.
+Code in `TaskTracker.telling` is woven and tells by itself whom it cancels.
 """
 
 import asyncio.tasks
+import os
 import sys
+from asyncio.events import Handle, TimerHandle
 from types import AsyncGeneratorType, CodeType, FrameType, ModuleType
 from typing import Any
 
@@ -15,6 +18,7 @@ from autoinstrument import env, stacks
 from autoinstrument.hooks import monitoring
 from autoinstrument.hooks.call_sites import WATCHED, CallSites
 from autoinstrument.hooks.patching import Patches
+from autoinstrument.places import is_stdlib_file
 from autoinstrument.records import ScopeRecord
 from autoinstrument.trackers.generators import GeneratorTracker
 from autoinstrument.trackers.moments import Moments
@@ -32,6 +36,7 @@ _VIA = {
     "_GatheringFuture.cancel": "gather",
     "_cancel_and_wait": "deadline",
 }
+_HANDLES = {Handle, TimerHandle}
 
 
 class CancelObserver:
@@ -45,11 +50,12 @@ class CancelObserver:
         self._tasks = tasks
         self._scopes = scopes
         self._failed = failed
+        self.telling = tasks.telling
         self._on = True
 
     def cancelled(self, task: Any, frame: FrameType) -> None:
         """`task.cancel()` is called in `frame`."""
-        if not self._on:
+        if not self._on or id(frame.f_code) in self.telling:
             return
         try:
             via = _VIA.get(frame.f_code.co_qualname, "task.cancel")
@@ -66,7 +72,7 @@ class CancelObserver:
         how = self._tasks.scheduled_cancel_of(record) if record is not None else None
         if record is None or how is None:
             return False
-        self._tasks.cancel_arrived(record, how, stacks.parked(task))
+        self._tasks.cancel_arrived(record, how, stacks.parked_flat(task))
         return True
 
     def generator_called(self, generator: Any, method: str) -> None:
@@ -123,6 +129,10 @@ def _observe_calls(
             return monitoring.DISABLE
         owner = getattr(function, "__self__", None)
         target = first if owner is None or isinstance(owner, type | ModuleType) else owner
+        if id(code) in observer.telling or (
+            _is_no_task(type(target)) and _is_known(code.co_filename)
+        ):
+            return monitoring.DISABLE  # there, no call cancels now a timer and now a task
         if name == "cancel":
             if isinstance(target, asyncio.tasks.Task):
                 observer.cancelled(target, sys._getframe(1))
@@ -145,6 +155,14 @@ def _observe_calls(
     moments.on("tick", read_libraries)
     moments.on("root_seen", sites.read_root)
     patches.observed("cancellation origins", "asyncio.Task.cancel", monitoring.release)
+
+
+def _is_no_task(kind: type) -> bool:
+    return kind in _HANDLES or kind.__module__ == "anyio._backends._asyncio"
+
+
+def _is_known(filename: str) -> bool:
+    return is_stdlib_file(filename) or f"{os.sep}anyio{os.sep}" in filename
 
 
 def _replace_task_class(patches: Patches, observer: CancelObserver) -> None:

@@ -15,8 +15,8 @@ from autoinstrument import env
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
-from autoinstrument.places import capture
-from autoinstrument.records import RawStack, TaskRecord
+from autoinstrument.places import capture_flat
+from autoinstrument.records import FlatStack, TaskRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import ScheduledCancel, TaskTracker
 
@@ -50,12 +50,12 @@ class HandlePort(Port):
                 del self.hints[next(iter(self.hints))]
             by = self._tasks.current()
             who = (by.serial, by.name) if by is not None else (0, "")
-            stack = capture(sys._getframe(2), 16)
+            stack = capture_flat(sys._getframe(2), 16)
             self.hints[record.serial] = ScheduledCancel(record, via, stack, *who)
         except Exception as exc:
             self.failed("scheduled", exc)
 
-    def thrown(self, record: TaskRecord, parked: RawStack) -> None:
+    def thrown(self, record: TaskRecord, parked: FlatStack) -> None:
         """A cancellation arrives in a task: is there an origin for it?"""
         try:
             task = record()
@@ -99,7 +99,7 @@ def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any)
             Edit("before", look.format("signal"), "handle = events.Handle("),
         )
 
-    def thrown(record: TaskRecord, parked: RawStack) -> None:
+    def thrown(record: TaskRecord, parked: FlatStack) -> None:
         port.thrown(record, parked)  # looked up each time: it is off once it has failed
 
     moments.on("cancellation_thrown", thrown)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from autoinstrument.hooks import monitoring
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.places import capture
+from autoinstrument.places import capture, capture_flat
 from autoinstrument.records import CANCELLED, FAILED, RETURNED
 from autoinstrument.stacks import ASYNC_GENERATOR
 from autoinstrument.trackers.moments import Moments
@@ -103,7 +103,7 @@ class EndObserver:
         elif kind is CancelledError and self._tasks.scheduled_cancels:
             record = self._tasks.current()
             if record is not None:
-                parked = capture(sys._getframe(1), 24)
+                parked = capture_flat(sys._getframe(1), 24)
                 self._moments.fire("cancellation_thrown", record, parked)
 
     def _error_seen(self, error: BaseException, frame: Any) -> None:

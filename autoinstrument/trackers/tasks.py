@@ -16,7 +16,7 @@ from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from autoinstrument import env, stacks
-from autoinstrument.places import capture, capture_flat, traceback_places
+from autoinstrument.places import capture_flat, traceback_places
 from autoinstrument.records import (
     CANCELLED,
     ENDED,
@@ -24,7 +24,6 @@ from autoinstrument.records import (
     RETURNED,
     CancelOrigin,
     FlatStack,
-    RawStack,
     ScopeRecord,
     TaskRecord,
     name_of,
@@ -57,7 +56,7 @@ class ScheduledCancel:
     __slots__ = ("by_serial", "by_task", "record", "stack", "via")
 
     def __init__(
-        self, record: TaskRecord, via: str, stack: RawStack, by_serial: int, by_task: str
+        self, record: TaskRecord, via: str, stack: FlatStack, by_serial: int, by_task: str
     ) -> None:
         """Keep who it was; `via` is "timer", "threadsafe" or "signal"."""
         self.record = record  # of the task to be cancelled
@@ -81,6 +80,7 @@ class TaskTracker:
         self.finished: deque[TaskRecord] = deque(maxlen=_KEPT)
         self.cancelling: dict[int, TaskRecord] = {}
         self.scheduled_cancels: dict[int, ScheduledCancel] = {}  # by the number of the task
+        self.telling: dict[int, CodeType] = {}  # code that tells itself whom it cancels
         self.created = 0
         self.ended = 0
         self.cancelled = 0
@@ -126,7 +126,7 @@ class TaskTracker:
             record.created_ns = monotonic_ns()
             record.ended_ns = record.creator = 0
             record.outcome = record.last_name = ""
-            record.scopes = record.wait = record.story = None
+            record.open_scopes = record.wait = record.story = None
             if not env.HAS_MONITORING:  # its end will not be seen, and the name is there already
                 record.last_name = name_of(task, record.serial)
             if type(coro) is CoroutineType:
@@ -235,7 +235,7 @@ class TaskTracker:
             self.failed += outcome == FAILED
             self.cancelled += outcome == CANCELLED
             record.told()
-        if record.story is not None or record.scopes:
+        if record.story is not None or record.open_scopes:
             self._ended_with_story(record)
         if self.outbox is not None:
             self._to_exporters(record, self.outbox)
@@ -248,7 +248,7 @@ class TaskTracker:
     def _ended_with_story(self, record: TaskRecord) -> None:
         """Keep what somebody may ask for after the end: the name, and scopes that were not left."""
         record.last_name = record.name
-        for scope in record.scopes or ():
+        for scope in record.scopes:
             if len(self.left_open) < _KEPT:
                 self.left_open[scope.serial] = scope
 
@@ -283,7 +283,7 @@ class TaskTracker:
                 record.ended_ns = monotonic_ns()
                 record.outcome = ENDED
                 self.ended += 1
-                if record.story is not None or record.scopes:
+                if record.story is not None or record.open_scopes:
                     self._ended_with_story(record)
                 if self.outbox is not None:
                     self._to_exporters(record, self.outbox)
@@ -296,7 +296,9 @@ class TaskTracker:
         self, task: Any, frame: FrameType | None, via: str, scope: ScopeRecord | None = None
     ) -> None:
         """Record that a cancellation is asked for; `frame` is where."""
-        record = self.record_of(task)
+        record = self.live.get(id(task))
+        if record is None or record() is not task:
+            record = self.record_of(task)
         if record is None or record.ended:
             return
         by = self.current()
@@ -304,8 +306,8 @@ class TaskTracker:
             monotonic_ns(),
             by.serial if by is not None else 0,
             by.name if by is not None else "",
-            capture(frame, self.stack_depth),
-            stacks.parked(task),
+            capture_flat(frame, self.stack_depth),
+            stacks.parked_flat(task),
             via=via,
             by_scope=scope,
             waiter_id=id(stacks.awaited(task)),
@@ -324,7 +326,7 @@ class TaskTracker:
                 return how
         return None
 
-    def cancel_arrived(self, record: TaskRecord, how: ScheduledCancel, parked: RawStack) -> None:
+    def cancel_arrived(self, record: TaskRecord, how: ScheduledCancel, parked: FlatStack) -> None:
         """Record a cancellation that the loop delivers for whoever handed `task.cancel` to it."""
         task = record()
         origin = CancelOrigin(
@@ -352,8 +354,8 @@ class TaskTracker:
                     origin.at_ns,
                     origin.by_serial,
                     origin.by_task,
-                    origin.stack,
-                    stacks.parked(task),
+                    origin.flat_stack,
+                    stacks.parked_flat(task),
                     via="propagated",
                     by_scope=origin.by_scope,
                     waiter_id=id(stacks.awaited(task)),

@@ -22,6 +22,7 @@ from autoinstrument.records import (
     SessionRecord,
     TaskRecord,
     WaitRecord,
+    scope_record,
 )
 
 MS = 1_000_000
@@ -93,18 +94,11 @@ class Play:
     def scope(self, kind: str, owner: str, entered: int, left: int = 0) -> ScopeRecord:
         self._scopes += 1
         task = self.tasks[owner]
-        record = ScopeRecord()
-        record.serial = self._scopes
-        record.key = 0
-        record.kind = kind
-        record.owner = task
-        record.entered_ns = entered * MS
-        record.flat_stack = flat(owner, 40)
+        entry = [0, kind, self._scopes, entered * MS, flat(owner, 40), False, None]
+        record = scope_record(entry, task)
         record.left_ns = left * MS
-        record.shield = False
-        record.story = None
         if not left:
-            task.scopes = [*(task.scopes or []), record]
+            task.open_scopes = [*(task.open_scopes or []), entry]
         return record
 
     def wait(self, owner: str, started: int, ended: int = 0, op: str = "acquire") -> WaitRecord:
@@ -158,7 +152,7 @@ class Play:
         return record
 
     def cancelled_by(self, name: str, by: str, at: int, via: str = "task.cancel") -> None:
-        origin = CancelOrigin(at * MS, self.tasks[by].serial, by, place(by, 70), (), via=via)
+        origin = CancelOrigin(at * MS, self.tasks[by].serial, by, flat(by, 70), (), via=via)
         self.tasks[name].told().cancels = [origin]
 
     def batch(self, *names: str, **more: Any) -> Batch:

@@ -36,7 +36,7 @@ class Thing:
     """A lock, a scope or a loop: its identity is all that counts."""
 
     closed = False
-    _host_task: Any = None
+    _host_task: Any
 
 
 class Stage:
@@ -83,7 +83,7 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
-    for module in (tasks, scopes, waits, generators):
+    for module in (tasks, waits, generators):
         monkeypatch.setattr(module, "running_task", made.current_task)
     for module in (tasks, scopes, resources, waits, generators, sessions, loops):
         monkeypatch.setattr(module, "monotonic_ns", made.clock)

@@ -5,7 +5,9 @@ import sys
 from collections import deque
 from typing import Any
 
-from autoinstrument.records import RETURNED, UNTIMED
+import pytest
+
+from autoinstrument.records import RETURNED, UNTIMED, scope_record
 from tests.trackers.conftest import Stage, Thing
 
 
@@ -208,3 +210,43 @@ def test_irregular_exits_are_bounded(stage: Stage) -> None:
         stage.begin("closer")
         stage.scopes.scope_left(scope, None)
     assert len(stage.scopes._refused) <= 300
+
+
+def test_scope_that_was_left_is_not_searched_for_among_all_tasks(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(key: int) -> None:
+        raise AssertionError("went through all tasks")
+
+    scope = Thing()
+    scope._host_task = stage.begin("t")
+    record = stage.scopes.scope_entered(scope, "kind", None)
+    stage.begin("other")
+    monkeypatch.setattr(stage.scopes, "_find_anywhere", search)
+    assert stage.scopes.find(scope) is record
+    stage.scopes.scope_left(scope, None)
+    assert stage.scopes.find(scope) is None
+    scope._host_task = None
+    assert stage.scopes.find(scope) is None
+
+
+def test_two_who_ask_for_an_open_scope_get_one_record(stage: Stage) -> None:
+    task = stage.begin("t")
+    frame = sys._getframe()
+    stage.scopes.enter(Thing(), "kind", frame, task)
+    owner = stage.tasks.live[id(task)]
+    entries: list[Any] = owner.open_scopes or []
+    assert [entry[-1] for entry in entries] == [None]
+    record = scope_record(entries[0], owner)
+    assert scope_record(entries[0], owner) is record
+    assert stage.scopes.open == [record]
+    assert record.stack[0][0] is frame.f_code
+
+
+def test_scope_that_is_older_than_the_exporters_is_not_theirs(stage: Stage) -> None:
+    task = stage.begin("t")
+    scope = Thing()
+    stage.scopes.enter(scope, "kind", sys._getframe(), task)
+    stage.scopes.outbox = deque()
+    stage.scopes.scope_left(scope, None)
+    assert list(stage.scopes.outbox) == []

@@ -1,0 +1,116 @@
+"""Entries and exits of scopes are recorded by woven code; only what is unusual makes a record."""
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+
+from autoinstrument.records import CancelOrigin, TaskRecord
+from autoinstrument.trackers.scopes import ScopeTracker
+from tests.hooks.conftest import Install
+
+
+def own_record(tracker: Any) -> TaskRecord:
+    record = tracker.current()
+    assert isinstance(record, TaskRecord)
+    return record
+
+
+def test_usual_exits_are_counted_and_leave_nothing(install: Install) -> None:
+    world = install().world
+
+    async def main() -> list[str]:
+        with anyio.CancelScope(), anyio.move_on_after(60, shield=True), anyio.fail_after(60):
+            async with asyncio.timeout(60), asyncio.TaskGroup(), anyio.create_task_group():
+                kinds = [scope.kind for scope in own_record(world.tasks).scopes]
+        assert own_record(world.tasks).open_scopes == []
+        return kinds
+
+    assert asyncio.run(main()) == ["anyio.CancelScope"] * 3 + [
+        "asyncio.timeout",
+        "asyncio.TaskGroup",
+        "anyio.CancelScope",
+    ]
+    assert world.scopes.entered == world.scopes.left == 7  # anyio's group waits in one more
+    assert world.scopes.open == []
+
+
+def test_record_of_an_open_scope_stays_the_same_and_is_closed(install: Install) -> None:
+    world = install().world
+
+    async def main() -> None:
+        async with asyncio.timeout(60):
+            (first,) = own_record(world.tasks).scopes
+            (second,) = own_record(world.tasks).scopes
+            await asyncio.sleep(0)
+            assert first is second
+            assert not first.left_ns
+        assert first.left_ns
+
+    asyncio.run(main())
+
+
+def test_woven_code_keeps_no_task(install: Install) -> None:
+    install()
+
+    async def groups() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(60))
+
+    async def main() -> None:
+        task = asyncio.create_task(groups())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        leaving: Any = task.get_coro()
+        while "__aexit__" not in leaving.__qualname__:
+            leaving = leaving.cr_await
+        held = leaving.cr_frame.f_locals
+        names = {name for name in held if name.startswith("asyncscope")}
+        assert names
+        assert all(held[name] is not task for name in names)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(main())
+
+
+def test_each_cancellation_by_a_scope_is_told_once(install: Install) -> None:
+    world = install().world
+
+    async def main() -> list[CancelOrigin]:
+        with anyio.move_on_after(0.001):
+            await anyio.sleep(60)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await asyncio.sleep(60)
+        return list(own_record(world.tasks).cancels or ())
+
+    origins = asyncio.run(main())
+    assert [origin.via for origin in origins] == ["scope", "deadline"]
+    kinds = [origin.by_scope.kind for origin in origins if origin.by_scope is not None]
+    assert kinds == ["anyio.CancelScope", "asyncio.timeout"]
+    for origin in origins:
+        assert origin.by_scope is not None
+        assert origin.by_scope.expired_ns
+        assert origin.parked[-1][0].co_name == "main"
+
+
+def test_failure_of_ours_switches_entries_off_with_one_line(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> None:
+        raise LookupError("broken on purpose")
+
+    monkeypatch.setattr(ScopeTracker, "enter", broken)
+    install()
+
+    async def main() -> int:
+        for _ in range(3):
+            async with asyncio.timeout(60):
+                await asyncio.sleep(0)
+        return 7
+
+    assert asyncio.run(main()) == 7
+    text = capsys.readouterr().err
+    assert text.count("scopes.entered failed (LookupError: broken on purpose") == 1
