@@ -25,6 +25,17 @@ _OPAQUE: Final = frozenset(
 _DEPTH: Final = 200
 
 
+def root_of(task: Any) -> Any:
+    """Return the coroutine of a task that is not over, or None.
+
+    In Python 3.12.0 and 3.12.1 `get_coro()` of an eager task that ended at once crashes.
+    """
+    try:
+        return None if task.done() else task.get_coro()
+    except Exception:  # a task factory may return anything
+        return None
+
+
 def parked(task: Any) -> RawStack:
     """Return where a task is suspended, innermost first; empty when it cannot be told."""
     return pairs(parked_flat(task))
@@ -32,16 +43,13 @@ def parked(task: Any) -> RawStack:
 
 def parked_flat(task: Any) -> FlatStack:
     """Return what `parked` does as a flat stack."""
-    try:
-        step = task.get_coro()
-    except Exception:  # a task factory may return anything
-        return ()
+    step = root_of(task)
     chain: list[Any] = []
     try:  # most tasks wait in nothing but coroutines
         while type(step) is CoroutineType and len(chain) < _DEPTH:
             frame: Any = step.cr_frame
             chain += (frame.f_lasti, frame.f_code)
-            step = step.cr_await
+            step = None if step.cr_running else step.cr_await  # see `_steps`
     except AttributeError:  # it has just ended
         step = None
     if step is not None and type(step).__name__ != "FutureIter":
@@ -53,11 +61,7 @@ def parked_flat(task: Any) -> FlatStack:
 
 def suspended_generators(task: Any) -> list[AsyncGeneratorType[Any, Any]]:
     """Return the async generators on a suspended task's chain, outermost first."""
-    try:
-        coro = task.get_coro()
-    except Exception:  # a task factory may return anything
-        return []
-    return [step for _, _, step in _frames(coro) if isinstance(step, AsyncGeneratorType)]
+    return [step for _, _, step in _frames(root_of(task)) if isinstance(step, AsyncGeneratorType)]
 
 
 def _frames(step: Any) -> Iterator[tuple[CodeType, int, Any]]:
@@ -134,11 +138,7 @@ def library_locals(task: Any, qualnames: Set[str]) -> Iterator[tuple[str, dict[s
 
     Only for functions whose locals are known, see `frame_locals`.
     """
-    try:
-        coro = task.get_coro()
-    except Exception:  # a task factory may return anything
-        return
-    for code, step in reversed(list(_steps(coro))):
+    for code, step in reversed(list(_steps(root_of(task)))):
         if code.co_qualname in qualnames and not is_user_file(code.co_filename):
             frame = getattr(step, "cr_frame", None)
             if frame is not None:

@@ -104,7 +104,7 @@ def _reachable(callback: Any) -> list[Any]:
 def describe(task: Any, tasks: list[Any], running: dict[int, int]) -> dict[str, Any]:
     """Return one task as plain data."""
     waiter = waits_for(task)
-    coroutine = task.get_coro()
+    coroutine = None if task.done() else task.get_coro()  # or 3.12.1 crashes
     thread = running.get(id(task))
     return {
         "id": id(task),

@@ -239,8 +239,7 @@ def _is_bare(parked: RawStack) -> bool:
 
 def _is_running(task: Any) -> bool:
     """Whether a task is the one that runs now: the canceller cannot resolve what it cancels."""
-    coro = task.get_coro() if hasattr(task, "get_coro") else None
-    return bool(getattr(coro, "cr_running", False))
+    return bool(getattr(stacks.root_of(task), "cr_running", False))
 
 
 def _finding(record: TaskRecord, parked: RawStack, why: str, seconds: float) -> Finding:

@@ -209,7 +209,7 @@ class TaskTracker:
         if self.hidden and id(getattr(task, "_loop", None)) in self.hidden:
             return None
         try:
-            coro = task.get_coro() if hasattr(task, "get_coro") else None
+            coro = stacks.root_of(task)
             self.live.pop(id(task), None)
             record = self.task_created(task, coro, None)
             record.creator = 0  # whoever asks has not created it

@@ -45,9 +45,11 @@ print(len(list(read(coro))))
     "reader",
     [
         "autoinstrument.stacks import _frames; read = lambda coro: list(_frames(coro))",
+        "autoinstrument.stacks import parked\n"
+        "def read(coro): return parked(types.SimpleNamespace(done=bool, get_coro=lambda: coro))",
         "autoinstrument.debugger.pydevd_fixes import frames_of as read",
     ],
-    ids=["agent", "debugger"],
+    ids=["agent", "agent, flat", "debugger"],
 )
 def test_coroutine_that_runs_is_read_without_a_crash(tmp_path: Path, reader: str) -> None:
     child = run_child(write(tmp_path, RUNNING.replace("READER", reader)), cwd=tmp_path)
