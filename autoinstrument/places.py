@@ -8,7 +8,9 @@ from typing import Any
 
 from autoinstrument.records import FlatStack, Place, RawPlace, RawStack, TaskRecord, pairs
 
-_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+# bound before a test suite mocks it, or a detector of blocking calls takes us for the program
+_abspath = os.path.abspath
+_OWN = os.path.dirname(_abspath(__file__)) + os.sep
 
 
 def _library_folders() -> tuple[str, ...]:
@@ -17,7 +19,7 @@ def _library_folders() -> tuple[str, ...]:
     `sysconfig` would tell as well, but takes long to import. Packages are told by `_PACKAGES`.
     """
     named = os.path.dirname(getattr(os, "__file__", ""))
-    found = {os.path.abspath(named), os.path.realpath(named)} if named else ()
+    found = {_abspath(named), os.path.realpath(named)} if named else ()
     return tuple(path + os.sep for path in found)
 
 
@@ -35,7 +37,7 @@ def is_user_file(filename: str) -> bool:
         return filename in {"<string>", "<stdin>"} or filename.startswith("<ipython")
     if any(part in filename for part in _PACKAGES):
         return False
-    path = os.path.abspath(filename)
+    path = _abspath(filename)
     if path.startswith(_OWN):
         return False
     return not path.startswith(_LIBRARIES)
@@ -48,7 +50,7 @@ def is_stdlib_file(filename: str) -> bool:
         return True
     if any(part in filename for part in _PACKAGES):
         return False
-    return os.path.abspath(filename).startswith(_LIBRARIES)
+    return _abspath(filename).startswith(_LIBRARIES)
 
 
 def is_own_file(filename: str) -> bool:
@@ -78,7 +80,7 @@ def resolve(raw: RawPlace) -> Place:
 @lru_cache(maxsize=4096)
 def absolute(filename: str) -> str:
     """Return an absolute file name; names such as `<string>` stay as they are."""
-    return filename if filename.startswith("<") else os.path.abspath(filename)
+    return filename if filename.startswith("<") else _abspath(filename)
 
 
 def user_places(stack: Iterable[RawPlace]) -> list[Place]:
