@@ -63,6 +63,11 @@ class CancelObserver:
                 return
             self._tasks.cancel_requested(task, frame, via, self._scope_of(frame, via))
         except Exception as exc:
+            self.failed(exc)
+
+    def failed(self, exc: BaseException) -> None:
+        """Observe nothing any more after an error of ours, with one warning."""
+        if self._on:
             self._on = False
             self._failed("cancellation origins", exc)
 
@@ -76,15 +81,14 @@ class CancelObserver:
         return True
 
     def generator_called(self, generator: Any, method: str) -> None:
-        """`aclose()` or the like of an asynchronous generator is called two frames above."""
+        """`aclose()` or the like of an asynchronous generator is called three frames above."""
         if not self._on:
             return
         try:
             if not self._generators.is_at_home(generator):
-                self._generators.generator_called(generator, method, sys._getframe(2))
+                self._generators.generator_called(generator, method, sys._getframe(3))
         except Exception as exc:
-            self._on = False
-            self._failed("cancellation origins", exc)
+            self.failed(exc)
 
     def _scope_of(self, frame: FrameType, via: str) -> ScopeRecord | None:
         """Return the scope whose method is cancelling; its locals are known to hold it."""
@@ -124,9 +128,19 @@ def _observe_calls(
     told_ids = {id(code) for code in told}  # to hash a code object takes long
 
     def called(code: CodeType, offset: int, function: Any, first: Any) -> Any:
-        name = getattr(function, "__name__", "")
-        if name not in WATCHED:
+        try:
+            name = getattr(function, "__name__", "")
+            if name not in WATCHED:
+                return monitoring.DISABLE
+        except Exception:  # the program may call anything there, with any `__name__`
             return monitoring.DISABLE
+        try:
+            return told_of(code, function, first, name)
+        except Exception as exc:
+            observer.failed(exc)
+            return None
+
+    def told_of(code: CodeType, function: Any, first: Any, name: str) -> Any:
         owner = getattr(function, "__self__", None)
         target = first if owner is None or isinstance(owner, type | ModuleType) else owner
         if id(code) in observer.telling or (
@@ -135,7 +149,7 @@ def _observe_calls(
             return monitoring.DISABLE  # there, no call cancels now a timer and now a task
         if name == "cancel":
             if isinstance(target, asyncio.tasks.Task):
-                observer.cancelled(target, sys._getframe(1))
+                observer.cancelled(target, sys._getframe(2))
         elif isinstance(target, AsyncGeneratorType):
             if id(code) in told_ids:
                 return monitoring.DISABLE

@@ -67,3 +67,34 @@ def test_without_a_free_tool_the_rest_works(
     finally:
         for number in taken:
             events_of.free_tool_id(number)
+
+
+class Odd:
+    """Something that can be called, with a name that cannot be asked for or looked up."""
+
+    def __init__(self, name: Any) -> None:
+        self.name = name
+
+    @property
+    def __name__(self) -> Any:
+        if isinstance(self.name, Exception):
+            raise self.name
+        return self.name
+
+    def __call__(self) -> str:
+        return "called"
+
+
+@pytest.mark.parametrize("name", [[], ValueError("no name")])
+def test_program_may_call_anything_beside_a_cancel(
+    install: Install, capsys: pytest.CaptureFixture[str], name: Any
+) -> None:
+    async def main() -> str:
+        task = asyncio.create_task(asyncio.sleep(9))
+        answer = Odd(name)()
+        task.cancel()
+        return answer
+
+    install()
+    assert asyncio.run(main()) == "called"
+    assert capsys.readouterr().err == ""
