@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.scope_edits import ScopePort, entered, leaving
+from autoinstrument.hooks.scope_edits import ScopePort, announce, entered, leaving
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
@@ -105,4 +105,4 @@ def install(
         Edit("before", "port.cancels(task, origin)", "task.cancel("),
         Edit("before", "port.delivering(self)", "self._cancel_handle = get_running_loop()"),
     )
-    port.announces(scope, "_deliver_cancellation")
+    announce(port, tasks, scope, "_deliver_cancellation")

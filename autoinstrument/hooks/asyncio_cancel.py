@@ -11,6 +11,7 @@ import asyncio.tasks
 import os
 import sys
 from asyncio.events import Handle, TimerHandle
+from collections.abc import Callable
 from types import AsyncGeneratorType, CodeType, FrameType, ModuleType
 from typing import Any
 
@@ -125,7 +126,7 @@ def install(
 def _observe_calls(
     patches: Patches, observer: CancelObserver, moments: Moments, told: frozenset[CodeType]
 ) -> None:
-    told_ids = {id(code) for code in told}  # to hash a code object takes long
+    tell = _teller(observer, told)
 
     def called(code: CodeType, offset: int, function: Any, first: Any) -> Any:
         try:
@@ -135,12 +136,32 @@ def _observe_calls(
         except Exception:  # the program may call anything there, with any `__name__`
             return monitoring.DISABLE
         try:
-            return told_of(code, function, first, name)
+            return tell(code, function, first, name)
         except Exception as exc:
             observer.failed(exc)
             return None
 
-    def told_of(code: CodeType, function: Any, first: Any, name: str) -> Any:
+    if not monitoring.observe_calls(called):
+        patches.off("cancellation origins", "asyncio.Task.cancel", "no free sys.monitoring tool")
+        return
+    sites = CallSites(monitoring.watch_calls)
+
+    def read_libraries(now_ns: int) -> None:
+        moments.unfinished |= not sites.read_libraries()
+
+    moments.on("loop_started", sites.read_program)
+    moments.on("library_hooked", sites.read_module)
+    moments.on("tick", read_libraries)
+    moments.on("root_seen", sites.read_root)
+    patches.observed("cancellation origins", "asyncio.Task.cancel", monitoring.release)
+
+
+def _teller(
+    observer: CancelObserver, told: frozenset[CodeType]
+) -> Callable[[CodeType, Any, Any, str], Any]:
+    told_ids = {id(code) for code in told}  # to hash a code object takes long
+
+    def tell(code: CodeType, function: Any, first: Any, name: str) -> Any:
         owner = getattr(function, "__self__", None)
         target = first if owner is None or isinstance(owner, type | ModuleType) else owner
         if id(code) in observer.telling or (
@@ -156,19 +177,7 @@ def _observe_calls(
             observer.generator_called(target, name)
         return None
 
-    if not monitoring.observe_calls(called):
-        patches.off("cancellation origins", "asyncio.Task.cancel", "no free sys.monitoring tool")
-        return
-    sites = CallSites(monitoring.watch_calls)
-
-    def read_libraries(now_ns: int) -> None:
-        moments.unfinished |= not sites.read_libraries()
-
-    moments.on("loop_started", sites.read_program)
-    moments.on("library_hooked", sites.read_module)
-    moments.on("tick", read_libraries)
-    moments.on("root_seen", sites.read_root)
-    patches.observed("cancellation origins", "asyncio.Task.cancel", monitoring.release)
+    return tell
 
 
 def _is_no_task(kind: type) -> bool:

@@ -32,13 +32,14 @@ def _indented(code: str, levels: int = 1) -> str:
 _LOCK_TAKEN: Final = f"""
 try:
     asyncscope_record = port_calm(port_id(self))
-    if asyncscope_record is not None:
+    if asyncscope_record is None:
+        port.taken(self, 'asyncio.Lock')
+    else:
         if asyncscope_record.owner() is not {_RUNNING}:
             asyncscope_record.owner = port_live(port_id({_RUNNING}))
         asyncscope_record.acquired += 1
+    asyncscope_record = None  # after an `if`, 3.11 would trace the line that follows twice
 except Exception:
-    asyncscope_record = None
-if asyncscope_record is None:
 {_indented(told("taken", "self", "'asyncio.Lock'"))}
 """
 _LOCK_GIVEN: Final = f"""

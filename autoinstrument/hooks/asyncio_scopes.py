@@ -7,7 +7,7 @@ from time import monotonic_ns
 from typing import Any
 
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.scope_edits import ScopePort, entered, leaving
+from autoinstrument.hooks.scope_edits import ScopePort, announce, entered, leaving
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.records import ScopeRecord
 from autoinstrument.trackers.moments import Moments
@@ -89,7 +89,7 @@ def install(
         port,
         Edit("before", "port.expires(self)", "self._task.cancel()"),
     )
-    port.announces(Timeout, "_on_timeout")
+    announce(port, tasks, Timeout, "_on_timeout")
     patches.weave(
         name,
         TaskGroup,

@@ -50,6 +50,7 @@ try:
         port_scopes.left += 1
     else:
         {otherwise}
+    asyncscope_scope = None  # after an `if`, 3.11 would trace the line that follows twice
 except Exception:
     {otherwise}
 """
@@ -79,12 +80,6 @@ class ScopePort(Port):
         self._tasks = tasks
         self._moments = moments
 
-    def announces(self, owner: Any, name: str) -> None:
-        """Note that woven code tells of the cancellations by a method, if it could be woven."""
-        code = getattr(owner, name).__code__
-        if self in code.co_consts:
-            self._tasks.telling[id(code)] = code
-
     def entered(self, scope: Any, kind: str, shield: bool) -> None:
         """A scope is entered, and `enter` has raised: it does not know the task, or has failed."""
         error = sys.exception()
@@ -95,6 +90,13 @@ class ScopePort(Port):
         except Exception as exc:
             self.enter = _nothing
             self.failed("entered", exc)
+
+
+def announce(port: ScopePort, tasks: TaskTracker, owner: Any, name: str) -> None:
+    """Note that woven code tells of the cancellations by a method, if it could be woven."""
+    code = getattr(owner, name).__code__
+    if port in code.co_consts:
+        tasks.telling[id(code)] = code
 
 
 def _nothing(*facts: Any) -> None:

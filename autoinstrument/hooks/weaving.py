@@ -283,7 +283,7 @@ def _statements(call: str, where: ast.AST) -> list[ast.stmt]:
     body = ast.parse(call).body
     for statement in body:
         for node in ast.walk(statement):
-            if isinstance(node, ast.expr | ast.stmt):
+            if isinstance(node, ast.expr | ast.stmt | ast.excepthandler):
                 ast.copy_location(node, where)
                 node.end_lineno = node.lineno
     return [_PortNames().visit(statement) for statement in body]
@@ -336,11 +336,11 @@ class _Inserter:
                 statement.value = _around(self.edit.call, statement.value, statement)
                 result.append(statement)
                 continue
-            extra = _statements(self.edit.call, statement)
             if self.edit.position == "begins" and isinstance(statement, ast.If):
-                statement.body = [*extra, *statement.body]
+                statement.body[:0] = _statements(self.edit.call, statement.body[0])
                 result.append(statement)
                 continue
+            extra = _statements(self.edit.call, statement)
             after = self.edit.position == "after"
             result.extend([statement, *extra] if after else [*extra, statement])
         return result

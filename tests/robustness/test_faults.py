@@ -335,6 +335,7 @@ def test_exporters_that_cannot_be_made_are_one_line(
     outlet = Outlet.__new__(Outlet)
     outlet._on, outlet._made, outlet._settings = True, None, None  # type: ignore[assignment]
     outlet._forking, outlet._making, outlet._traces = False, _thread.allocate_lock(), None  # type: ignore[assignment]
+    outlet._draining = _thread.allocate_lock()
     outlet._say, outlet._failed = said.append, lambda part, exc: said.append(part)
     outlet._collector = type("Nothing", (), {"batch": lambda _: Batch()})()
     outlet.drain()
