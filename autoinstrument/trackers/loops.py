@@ -1,5 +1,6 @@
 """Event loops: which run where, and how they end."""
 
+import asyncio
 import sys
 import threading
 import time
@@ -72,8 +73,14 @@ class LoopTracker:
             record.thread_id = 0
 
     def loop_ending(self, loop: Any) -> None:
-        """Tell that `asyncio.run()` is about to cancel the tasks that are left."""
+        """Tell that `asyncio.run()` is about to cancel the tasks that are left.
+
+        They live on meanwhile: a task that nobody holds any more is cancelled, unless garbage
+        is collected before, and what is made here may be the reason for a collection.
+        """
+        left = _all_tasks(loop)
         self._moments.fire("loop_ending", loop)
+        left.clear()
 
     def loop_closing(self, loop: Any) -> None:
         """Record that a loop is closed, and tell it once."""
@@ -132,3 +139,10 @@ def _is_hidden_thread() -> bool:
     """Whether this thread carries the mark by which debuggers leave their own threads alone."""
     known: dict[int, Any] = getattr(threading, "_active", {})
     return bool(getattr(known.get(get_ident()), "pydev_do_not_trace", False))
+
+
+def _all_tasks(loop: Any) -> set[Any]:
+    try:
+        return asyncio.all_tasks(loop)
+    except Exception:  # a task factory or another loop may have any objects
+        return set()
