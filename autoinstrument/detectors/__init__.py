@@ -140,9 +140,14 @@ class _Detector:
             import_module(self.module).attach(world)
             self._checks = {}
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its checks are known."""
+        return self._checks is not None
+
     def load_in_advance(self) -> bool:
         """Load it before it is needed; return whether there was anything to do."""
-        if self._checks is not None:
+        if self.is_loaded:
             return False
         self.checks()
         return True
@@ -190,7 +195,8 @@ class _Place:
     def __call__(self, *facts: Any) -> None:
         """Load the detector if it is needed, and let it look at the facts."""
         detector = self._detector
-        if self._need is None or not self._need(detector.world):
+        loaded = detector.is_loaded  # two that were loaded at once may have put one back
+        if not loaded and (self._need is None or not self._need(detector.world)):
             return
         checks = detector.checks()
         if checks is None:

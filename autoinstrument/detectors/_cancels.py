@@ -8,6 +8,7 @@ from autoinstrument import stacks
 from autoinstrument.places import is_user_file
 from autoinstrument.records import CancelOrigin, RawStack
 
+_TOLD_BEFORE_NS = 500_000_000
 _PLAIN = {asyncio.Future, asyncio.futures._PyFuture}  # type: ignore[attr-defined]
 _WAITS_BY_AGREEMENT = {
     "TaskGroup.__aexit__",
@@ -23,6 +24,15 @@ def cancelling_count(task: Any) -> int:
         return int(task.cancelling())
     except Exception:  # a task factory may return anything
         return 0
+
+
+def is_taken_back(task: Any, origin: CancelOrigin, now_ns: int) -> bool:
+    """Whether a request was taken back by `uncancel()`.
+
+    A request is told before it is made. A task without one may be about to get it: until it is
+    cancelled, detectors may have to be loaded.
+    """
+    return not cancelling_count(task) and now_ns - origin.at_ns > _TOLD_BEFORE_NS
 
 
 def moved_on(task: Any, origin: CancelOrigin) -> bool:

@@ -3,7 +3,11 @@
 from typing import Any, Final
 
 from autoinstrument import stacks
-from autoinstrument.detectors._cancels import cancelling_count, waits_by_agreement
+from autoinstrument.detectors._cancels import (
+    cancelling_count,
+    is_taken_back,
+    waits_by_agreement,
+)
 from autoinstrument.detectors._tools import (
     at,
     created,
@@ -40,15 +44,18 @@ class _Checks:
 
     def cancel_requested(self, record: TaskRecord, origin: CancelOrigin) -> None:
         """Remember the first request; later ones do not start the clock again."""
-        if len(self._open) < 10_000:
-            self._open.setdefault(record.serial, (record, origin))
+        known = self._open.get(record.serial)
+        if known is not None and cancelling_count(record()):
+            return
+        if known is not None or len(self._open) < 10_000:
+            self._open[record.serial] = (record, origin)
 
     def tick(self, now_ns: int) -> None:
         """Report what was cancelled long ago and is not over."""
         self.scopes(now_ns)
         for serial, (record, origin) in list(self._open.items()):
             task = record()
-            if task is None or record.ended or not self._still_open(task, origin):
+            if task is None or record.ended or self._is_over(task, origin, now_ns):
                 self._open.pop(serial, None)
                 self._last.pop(serial, None)
                 continue
@@ -72,11 +79,11 @@ class _Checks:
                 if has_user_frame(parked) and not _waits_for_children(parked):
                     self._judge(record, _by_scope(origin, scope), parked)
 
-    def _still_open(self, task: Any, origin: CancelOrigin) -> bool:
+    def _is_over(self, task: Any, origin: CancelOrigin, now_ns: int) -> bool:
         if origin.via == "scope" or origin.by_scope is not None:
             scope = origin.by_scope
-            return scope is None or _is_open(scope)
-        return cancelling_count(task) > 0
+            return scope is not None and not _is_open(scope)
+        return is_taken_back(task, origin, now_ns)
 
     def _judge(self, record: TaskRecord, origin: CancelOrigin, parked: RawStack) -> None:
         key = (record.serial, frame_place(parked))

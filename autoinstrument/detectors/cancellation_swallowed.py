@@ -3,7 +3,12 @@
 from typing import Final
 
 from autoinstrument import stacks
-from autoinstrument.detectors._cancels import cancelling_count, moved_on, waits_by_agreement
+from autoinstrument.detectors._cancels import (
+    cancelling_count,
+    is_taken_back,
+    moved_on,
+    waits_by_agreement,
+)
 from autoinstrument.detectors._tools import (
     at,
     frame_place,
@@ -94,10 +99,11 @@ class _Checks:
                 self.seen.pop(serial, None)
                 self._world.tasks.cancelling.pop(serial, None)
                 continue
-            if not cancelling_count(task):
-                self._world.tasks.cancelling.pop(serial, None)  # taken back by agreement
-                continue
             origin = record.cancels[-1]
+            if not cancelling_count(task):
+                if is_taken_back(task, origin, now_ns):
+                    self._world.tasks.cancelling.pop(serial, None)
+                continue
             if serial in self._said or origin.via == "scope" or not moved_on(task, origin):
                 continue
             parked = stacks.parked(task)

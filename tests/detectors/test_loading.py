@@ -1,6 +1,7 @@
 """Detectors are loaded when there is something for them to look at, and miss nothing."""
 
 import _thread
+import json
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -149,3 +150,73 @@ def test_the_rest_is_loaded_a_little_later_one_a_tick(monkeypatch: pytest.Monkey
     assert counts[39] == 0
     assert counts[40:44] == [1, 2, 3, 4]
     assert sorted(loaded) == sorted(f"autoinstrument.detectors.{kind}" for kind in KINDS)
+
+
+def test_two_detectors_that_are_loaded_at_once_miss_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts: list[Any] = []
+    name = "autoinstrument.detectors.cancellation_slow"
+    module = ModuleType(name)
+
+    def attach(world: World) -> None:
+        world.moments.on("tick", facts.append)
+        world.moments.on("cancel_requested", lambda *_: None)
+
+    module.attach = attach  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, module)
+    world = new_world()
+    attach_all(world, frozenset({"cancellation_slow"}))
+    before = world.moments._checks["tick"]
+    world.moments.fire("cancel_requested", None, None)
+    world.moments._checks["tick"] = before  # as another thread may write that has read it before
+    world.moments.fire("tick", 7)
+    assert facts == [7]
+
+
+SLOWLY_LOADED = """
+import asyncio, time
+from autoinstrument import detectors
+
+load = detectors.import_module
+
+def slowly(name):
+    if name.endswith("wait_never_resolved"):  # the last that is told of a request
+        time.sleep(0.3)
+    return load(name)
+
+detectors.import_module = slowly
+
+async def slow():
+    try:
+        await asyncio.sleep(9)
+    finally:
+        await asyncio.sleep(1.5)
+
+async def stubborn():
+    try:
+        await asyncio.sleep(9)
+    except asyncio.CancelledError:
+        pass
+    while True:
+        await asyncio.sleep(0.3)
+
+async def main():
+    tasks = [asyncio.create_task(slow()), asyncio.create_task(stubborn())]
+    await asyncio.sleep(0.01)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=2)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_cancellation_that_is_told_long_before_it_is_made_is_judged(tmp_path: Path) -> None:
+    program, report = tmp_path / "app.py", tmp_path / "report.json"
+    program.write_text(SLOWLY_LOADED)
+    env = {"ASYNCSCOPE_ENABLE": "1", "ASYNCSCOPE_REPORT": str(report)}
+    assert run_child(program, env=env).status == 0
+    found = {finding["kind"] for finding in json.loads(report.read_text())["findings"]}
+    assert found >= {"cancellation_slow", "cancellation_swallowed"}
