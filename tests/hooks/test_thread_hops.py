@@ -24,7 +24,8 @@ def ask(loop):
 
 async def main():
     loop = asyncio.get_running_loop()
-    waiting = asyncio.create_task(asyncio.to_thread(time.sleep, 0.3), name="waiting")
+    seen = threading.Event()
+    waiting = asyncio.create_task(asyncio.to_thread(seen.wait, 60), name="waiting")
     await asyncio.to_thread(time.sleep, 0.05)  # to_thread
     await loop.run_in_executor(None, time.sleep, 0)  # run_in_executor
     await anyio.to_thread.run_sync(time.sleep, 0)  # anyio.to_thread
@@ -34,6 +35,7 @@ async def main():
         await asyncio.sleep(0.01)
     records = {record.name: record for record in install().world.tasks.live.values()}
     open_hops = [hop.how for hop in hops.of(records["waiting"])]
+    seen.set()
     await waiting
     gc.collect()
     found = [
