@@ -62,10 +62,11 @@ _LOOP_FILES: Final = frozenset(
 class _Beat:
     """One heartbeat sent into a loop that looks busy."""
 
-    __slots__ = ("answered_ns", "looks", "since_ns", "stack", "task")
+    __slots__ = ("answered_ns", "computed_ns", "looks", "since_ns", "stack", "task")
 
-    def __init__(self, since_ns: int) -> None:
+    def __init__(self, since_ns: int, computed_ns: int = 0) -> None:
         self.since_ns = since_ns
+        self.computed_ns = computed_ns  # how long the loop's thread had computed when it was sent
         self.answered_ns = 0
         self.looks = 0
         self.stack: RawStack = ()
@@ -94,7 +95,6 @@ class Watch:
         self._overslept_ns = 0
         self._computed_ns = 0
         self._computed_before: dict[int, int] = {}
-        self._kept_the_lock: set[int] = set()  # keys of loops whose code made this thread late
         self._computed_idle: dict[int, int] | None = None  # at the last look, if no loop was busy
         self._still_since_ns = 0
         self._ticked_ns = 0
@@ -196,15 +196,14 @@ class Watch:
         return self._stop
 
     def _look_back(self) -> None:
-        """See which loops kept this thread from running: compiled code with the lock.
+        """Report a block that kept this thread from running too: compiled code with the lock.
 
         The interpreter hands over right after the compiled call, so that the loop's thread
         still stands in the line that made it. A process that got no processor is no block.
         """
         before, self._computed_before = self._computed_before, {}
         late, slept = self._overslept_ns, int(self._slept_s * 1e9)
-        self._kept_the_lock.clear()
-        if late < _LATE_NS or not env.is_only_interpreter():
+        if late < self._block_ns or not env.is_only_interpreter():
             return
         running = self._world.loops.running()
         for record in running:
@@ -216,9 +215,7 @@ class Watch:
             else:  # threads cannot be told apart
                 kept = len(running) == 1 and self._computed_ns >= max(late * 3 // 4, slept)
             if kept:
-                self._kept_the_lock.add(record.key)
-                if late >= self._block_ns:
-                    self._report_block_of(record, late)
+                self._report_block_of(record, late)
 
     def _report_block_of(self, record: LoopRecord, took: int) -> None:
         frame = sys._current_frames().get(record.thread_id)
@@ -304,8 +301,7 @@ class Watch:
         root = _root_of(frame)
         known = self._last_busy.get(record.key)
         if known is None or known[0] != root:
-            kept = self._overslept_ns if record.key in self._kept_the_lock else 0
-            self._last_busy[record.key] = (root, now - kept)
+            self._last_busy[record.key] = (root, now)
         else:
             self._send(record, known[1])
         return True
@@ -322,7 +318,7 @@ class Watch:
         loop = record()
         if loop is None:
             return
-        beat = _Beat(since_ns)
+        beat = _Beat(since_ns, computed_ns(record))
         self._beats[record.key] = beat
         try:
             loop.call_soon_threadsafe(beat)
@@ -338,7 +334,10 @@ class Watch:
             return  # what hooking a library takes is not the program's fault
         if took >= min(self._block_ns // 2, 100_000_000):
             stack = capture(frame, 40)
-            beat.looks += _FEWEST_LOOKS if record.key in self._kept_the_lock else 1
+            if computed_ns(record) - beat.computed_ns >= self._block_ns // 4:
+                beat.looks += _FEWEST_LOOKS  # all that in one turn of the loop
+            elif self._slept_s == _PERIOD_S:
+                beat.looks += 1
             if not beat.stack or took < self._block_ns:
                 beat.stack = stack
                 beat.task = self._task_on(record)

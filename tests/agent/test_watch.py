@@ -126,15 +126,32 @@ def test_calls_that_leave_few_moments_to_look_are_one_block(
     assert night.record is not None
     now = 1_000 * MS
     monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
-    for call in range(3):
+    for call in range(4):
         night.watch._slept_s = 0.05 if call == 0 else 0.005
-        night.oversleep(late_ms=90, computed_ms=130)
+        night.oversleep(late_ms=90, computed_ms=70)
         now += 100 * MS
         night.watch._step()
     [beat] = night.watch._beats.values()
     beat.answered_ns = now
     night.watch._step()
-    assert night.told == [290]
+    assert night.told == [300]
+
+
+def test_looks_that_follow_at_once_are_no_evidence(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert night.record is not None
+    now = 1_000 * MS
+    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
+    for _ in range(5):
+        night.watch._slept_s = 0.005
+        night.oversleep(late_ms=90, computed_ms=15)
+        now += 100 * MS
+        night.watch._step()
+    [beat] = night.watch._beats.values()
+    beat.answered_ns = now
+    night.watch._step()
+    assert night.told == []
 
 
 def test_calls_of_a_process_without_processor_are_no_block(
