@@ -334,7 +334,7 @@ class Watch:
             return  # what hooking a library takes is not the program's fault
         if took >= min(self._block_ns // 2, 100_000_000):
             stack = capture(frame, 40)
-            if computed_ns(record) - beat.computed_ns >= self._block_ns // 4:
+            if computed_ns(record) - beat.computed_ns >= _KEPT_THE_LOCK_NS:
                 beat.looks += _FEWEST_LOOKS  # all that in one turn of the loop
             elif self._slept_s == _PERIOD_S:
                 beat.looks += 1

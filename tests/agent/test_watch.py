@@ -145,7 +145,7 @@ def test_looks_that_follow_at_once_are_no_evidence(
     monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
     for _ in range(5):
         night.watch._slept_s = 0.005
-        night.oversleep(late_ms=90, computed_ms=15)
+        night.oversleep(late_ms=90, computed_ms=10)
         now += 100 * MS
         night.watch._step()
     [beat] = night.watch._beats.values()
@@ -161,7 +161,7 @@ def test_calls_of_a_process_without_processor_are_no_block(
     now = 1_000 * MS
     monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
     for _ in range(3):
-        night.oversleep(late_ms=90, computed_ms=60)
+        night.oversleep(late_ms=90, computed_ms=15)
         now += 140 * MS
         night.watch._step()
     [beat] = night.watch._beats.values()
