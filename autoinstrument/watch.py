@@ -202,7 +202,7 @@ class Watch:
         still stands in the line that made it. A process that got no processor is no block.
         """
         before, self._computed_before = self._computed_before, {}
-        late, slept = self._overslept_ns, int(self._slept_s * 1e9)
+        late, slept = self._overslept_ns, int(_PERIOD_S * 1e9)  # after a short sleep too
         if late < self._block_ns or not env.is_only_interpreter():
             return
         running = self._world.loops.running()
