@@ -4,8 +4,6 @@ Verified with CPython 3.11 to 3.15. Of a calm lock (see `trackers/resources.py`)
 itself keeps the holder, without a call; events and queues cost something only when a task waits.
 """
 
-import asyncio
-import asyncio.tasks
 import sys
 from asyncio.locks import Barrier, Condition, Event, Lock, Semaphore
 from asyncio.mixins import _LoopBoundMixin
@@ -13,16 +11,12 @@ from asyncio.queues import Queue
 from textwrap import indent
 from typing import Any, Final
 
-from autoinstrument import env
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import Port, told
+from autoinstrument.hooks.ports import RUNNING, Port, running_names, told
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.resources import ResourceTracker
 from autoinstrument.trackers.tasks import TaskTracker
-
-# the running task; current_task() of 3.11 is a Python function, so its table is asked itself
-_RUNNING: Final = "port_running()" if env.HAS_MONITORING else "port_running(port_loop())"
 
 
 def _indented(code: str, levels: int = 1) -> str:
@@ -35,8 +29,8 @@ try:
     if asyncscope_record is None:
         port.taken(self, 'asyncio.Lock')
     else:
-        if asyncscope_record.owner() is not {_RUNNING}:
-            asyncscope_record.owner = port_live(port_id({_RUNNING}))
+        if asyncscope_record.owner() is not {RUNNING}:
+            asyncscope_record.owner = port_live(port_id({RUNNING}))
         asyncscope_record.acquired += 1
     asyncscope_record = None  # after an `if`, 3.11 would trace the line that follows twice
 except Exception:
@@ -48,7 +42,7 @@ if port.lively and port_id(self) in port.lively:
     try:
         asyncscope_plain = (
             asyncscope_record.waiting
-            and asyncscope_record.owner() is {_RUNNING}
+            and asyncscope_record.owner() is {RUNNING}
             and port.resources.held is None
         )
     except Exception:
@@ -65,7 +59,7 @@ try:
     if asyncscope_record is None:
         port.permit_got(self)
     else:
-        asyncscope_record.takers.append(port_live(port_id({_RUNNING})))
+        asyncscope_record.takers.append(port_live(port_id({RUNNING})))
         asyncscope_record.acquired += 1
 except Exception:
     port.permit_got(self)
@@ -73,7 +67,7 @@ except Exception:
 _PERMIT_GIVEN: Final = f"""
 try:
     asyncscope_record = port_calm(port_id(self))
-    if asyncscope_record is not None and asyncscope_record.takers[-1]() is {_RUNNING}:
+    if asyncscope_record is not None and asyncscope_record.takers[-1]() is {RUNNING}:
         asyncscope_record.takers.pop()
     else:
         port.permit_released(self)
@@ -82,7 +76,7 @@ except Exception:
 """
 _ITEM_TAKEN: Final = f"""
 try:
-    asyncscope_known = port_takers(port_id(self))[-1]() is {_RUNNING}
+    asyncscope_known = port_takers(port_id(self))[-1]() is {RUNNING}
 except Exception:
     asyncscope_known = False
 if not asyncscope_known:
@@ -112,15 +106,10 @@ class LockPort(Port):
         """Keep the tracker's methods at hand."""
         super().__init__(failed)
         self.inline = {
-            "id": id,
+            **running_names(tasks),
             "takers": resources.consumers.get,
             "taken": resources.lively.get,
             "calm": resources.calm.get,
-            "live": tasks.live.__getitem__,
-            "running": asyncio.current_task
-            if env.HAS_MONITORING
-            else vars(asyncio.tasks)["_current_tasks"].get,
-            "loop": asyncio._get_running_loop,
         }
         self.lively = resources.lively
         self.waiting = resources.waiting

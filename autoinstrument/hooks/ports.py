@@ -5,8 +5,16 @@ second call is too dear, woven code calls the tracker's method itself (`told`) a
 raises.
 """
 
+import asyncio
+import asyncio.tasks
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
+
+from autoinstrument import env
+from autoinstrument.trackers.tasks import TaskTracker
+
+RUNNING: Final = "port_running()" if env.HAS_MONITORING else "port_running(port_loop())"
+"""The running task; current_task() of 3.11 is a Python function, so its table is asked itself."""
 
 _NO_OBSERVATIONS: Final = frozenset({"close", "failed", "inline", "part", "tells"})
 
@@ -19,6 +27,18 @@ try:
 except Exception as asyncscope_error:
     port.failed({observation!r}, asyncscope_error)
 """
+
+
+def running_names(tasks: TaskTracker) -> dict[str, object]:
+    """Return what `RUNNING` and `port_live(port_id(...))`, the record of a task, stand for."""
+    return {
+        "id": id,
+        "live": tasks.live.__getitem__,
+        "running": asyncio.current_task
+        if env.HAS_MONITORING
+        else vars(asyncio.tasks)["_current_tasks"].get,
+        "loop": asyncio._get_running_loop,
+    }
 
 
 class Port:
@@ -36,9 +56,9 @@ class Port:
         """Observe nothing any more; for functions that stay in another tool's chain."""
         for name in dir(type(self)):
             if not name.startswith("_") and name not in _NO_OBSERVATIONS:
-                setattr(self, name, _nothing)
+                setattr(self, name, nothing)
         for name in self._direct:
-            setattr(self, name, _nothing)
+            setattr(self, name, nothing)
 
     def tells(self, observation: str, method: Callable[..., Any]) -> None:
         """Let woven code call a tracker's method directly; it catches what the method raises."""
@@ -47,10 +67,10 @@ class Port:
 
     def failed(self, observation: str, exc: BaseException) -> None:
         """Switch an observation off after an error of ours, with one warning."""
-        setattr(self, observation, _nothing)
+        setattr(self, observation, nothing)
         self._say_failed(f"{self.part}.{observation}", exc)
 
 
-def _nothing(*facts: Any) -> Any:
+def nothing(*facts: Any) -> Any:
     """Stand in for an observation that is off; `result` observations return their value."""
     return facts[0] if facts else None

@@ -5,19 +5,13 @@ recorded by the woven code itself, in the task's record; whatever differs calls 
 tasks, another order, scopes that something happened to, exporters that want to know the time.
 """
 
-import asyncio
-import asyncio.tasks
 import sys
-from typing import Any, Final
+from typing import Any
 
-from autoinstrument import env
-from autoinstrument.hooks.ports import Port
+from autoinstrument.hooks.ports import RUNNING, Port, nothing, running_names
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
-
-RUNNING: Final = "port_running()" if env.HAS_MONITORING else "port_running(port_loop())"
-"""The running task; current_task() of 3.11 is a Python function, so its table is asked itself."""
 
 
 def entered(kind: str, task: str, shield: str = "False") -> str:
@@ -64,18 +58,8 @@ class ScopePort(Port):
     ) -> None:
         """Keep the trackers' methods at hand."""
         super().__init__(failed)
-        self.enter: Any = scopes.enter
-        self._direct.append("enter")
-        self.inline = {
-            "id": id,
-            "frame": sys._getframe,
-            "live": tasks.live.__getitem__,
-            "scopes": scopes,
-            "running": asyncio.current_task
-            if env.HAS_MONITORING
-            else vars(asyncio.tasks)["_current_tasks"].get,
-            "loop": asyncio._get_running_loop,
-        }
+        self.tells("enter", scopes.enter)
+        self.inline = {**running_names(tasks), "frame": sys._getframe, "scopes": scopes}
         self._scopes = scopes
         self._tasks = tasks
         self._moments = moments
@@ -88,7 +72,7 @@ class ScopePort(Port):
                 raise error
             self._scopes.scope_entered(scope, kind, sys._getframe(2), None, shield)
         except Exception as exc:
-            self.enter = _nothing
+            self.tells("enter", nothing)
             self.failed("entered", exc)
 
 
@@ -97,7 +81,3 @@ def announce(port: ScopePort, tasks: TaskTracker, owner: Any, name: str) -> None
     code = getattr(owner, name).__code__
     if port in code.co_consts:
         tasks.telling[id(code)] = code
-
-
-def _nothing(*facts: Any) -> None:
-    """Stand in for the tracker once it has failed."""
