@@ -39,11 +39,10 @@ if TYPE_CHECKING:  # making one takes long
 
 
 _PERIOD_S: Final = 0.05
+_PERIOD_NS: Final = 50_000_000
 _SOON_S: Final = 0.005  # after a late look: compiled code leaves few moments to look at a block
 _LATE_NS: Final = 30_000_000
-_QUIET_NS: Final = (
-    2_000_000_000  # when nothing has run for so long, detectors are called less often
-)
+_QUIET_NS: Final = 2_000_000_000  # nothing has run for so long: detectors are called less often
 _SLOW_TICK_NS: Final = 225_000_000  # every fifth look
 _DRAIN_S: Final = 0.9  # with a period on top, the last second is always outside
 # A thread that runs Python code gives the lock away within 5 ms when another asks for it; one that
@@ -202,7 +201,7 @@ class Watch:
         still stands in the line that made it. A process that got no processor is no block.
         """
         before, self._computed_before = self._computed_before, {}
-        late, slept = self._overslept_ns, int(_PERIOD_S * 1e9)  # after a short sleep too
+        late = self._overslept_ns
         if late < self._block_ns or not env.is_only_interpreter():
             return
         running = self._world.loops.running()
@@ -211,9 +210,9 @@ class Watch:
                 continue
             if record.cpu_clock:
                 computed = computed_ns(record) - before[record.key]
-                kept = computed - slept >= _KEPT_THE_LOCK_NS
+                kept = computed - _PERIOD_NS >= _KEPT_THE_LOCK_NS  # after a short sleep too
             else:  # threads cannot be told apart
-                kept = len(running) == 1 and self._computed_ns >= max(late * 3 // 4, slept)
+                kept = len(running) == 1 and self._computed_ns >= max(late * 3 // 4, _PERIOD_NS)
             if kept:
                 self._report_block_of(record, late)
 

@@ -54,6 +54,26 @@ class Night:
         self.watch._look_back()
         return self.told
 
+    def late_looks(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        slept_s: tuple[float, ...],
+        computed_ms: int,
+        apart_ms: int,
+    ) -> list[int]:
+        """Look late after each of these sleeps, then let the loop answer the heartbeat."""
+        now = 1_000 * MS
+        monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
+        for seconds in slept_s:
+            self.watch._slept_s = seconds
+            self.oversleep(late_ms=90, computed_ms=computed_ms)
+            now += apart_ms * MS
+            self.watch._step()
+        [beat] = self.watch._beats.values()
+        beat.answered_ns = now
+        self.watch._step()
+        return self.told
+
 
 @pytest.fixture
 def night(monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
@@ -123,51 +143,20 @@ def test_two_looks_at_the_same_call_are_a_block(
 def test_calls_that_leave_few_moments_to_look_are_one_block(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert night.record is not None
-    now = 1_000 * MS
-    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
-    for call in range(4):
-        night.watch._slept_s = 0.05 if call == 0 else 0.005
-        night.oversleep(late_ms=90, computed_ms=70)
-        now += 100 * MS
-        night.watch._step()
-    [beat] = night.watch._beats.values()
-    beat.answered_ns = now
-    night.watch._step()
-    assert night.told == [300]
+    slept_s = (0.05, 0.005, 0.005, 0.005)
+    assert night.late_looks(monkeypatch, slept_s, computed_ms=70, apart_ms=100) == [300]
 
 
 def test_looks_that_follow_at_once_are_no_evidence(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert night.record is not None
-    now = 1_000 * MS
-    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
-    for _ in range(5):
-        night.watch._slept_s = 0.005
-        night.oversleep(late_ms=90, computed_ms=10)
-        now += 100 * MS
-        night.watch._step()
-    [beat] = night.watch._beats.values()
-    beat.answered_ns = now
-    night.watch._step()
-    assert night.told == []
+    assert night.late_looks(monkeypatch, (0.005,) * 5, computed_ms=10, apart_ms=100) == []
 
 
 def test_calls_of_a_process_without_processor_are_no_block(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert night.record is not None
-    now = 1_000 * MS
-    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
-    for _ in range(3):
-        night.oversleep(late_ms=90, computed_ms=15)
-        now += 140 * MS
-        night.watch._step()
-    [beat] = night.watch._beats.values()
-    beat.answered_ns = now
-    night.watch._step()
-    assert night.told == []
+    assert night.late_looks(monkeypatch, (0.05,) * 3, computed_ms=15, apart_ms=140) == []
 
 
 def test_late_look_is_followed_by_an_early_one(
