@@ -49,6 +49,9 @@ _DRAIN_S: Final = 0.9  # with a period on top, the last second is always outside
 # computed this long meanwhile was inside one compiled call.
 _KEPT_THE_LOCK_NS: Final = 40_000_000
 _FEWEST_LOOKS: Final = 2
+# A loop that turns busy is only looked at for so long: loading and writing give the lock away, and
+# compiled code that holds it does not give it back before the next look is due.
+_ONLY_LOOKS_NS: Final = 500_000_000
 # bound before a test suite mocks them, or a detector of blocking calls takes us for the program
 _monotonic = time.monotonic
 _cpu_clock: Final[Any] = getattr(time, "clock_gettime_ns", None)
@@ -61,18 +64,30 @@ _LOOP_FILES: Final = frozenset(
 class _Beat:
     """One heartbeat sent into a loop that looks busy."""
 
-    __slots__ = ("answered_ns", "computed_ns", "looks", "since_ns", "stack", "task")
+    __slots__ = (
+        "answered_ns",
+        "computed_ns",
+        "is_early",
+        "looks",
+        "since_ns",
+        "stack",
+        "task",
+        "used_ns",
+    )
 
-    def __init__(self, since_ns: int, computed_ns: int = 0) -> None:
+    def __init__(self, since_ns: int, stack: RawStack, task: TaskRecord | None) -> None:
         self.since_ns = since_ns
-        self.computed_ns = computed_ns  # how long the loop's thread had computed when it was sent
+        self.computed_ns = 0  # how long the loop's thread had computed when it was sent
+        self.used_ns = 0  # and when it was answered
         self.answered_ns = 0
         self.looks = 0
-        self.stack: RawStack = ()
-        self.task: TaskRecord | None = None
+        self.is_early = True  # the stack was read when it was sent, not in the midst of the block
+        self.stack = stack
+        self.task = task
 
     def __call__(self) -> None:
         self.answered_ns = monotonic_ns()
+        self.used_ns = thread_time_ns()
 
 
 class Watch:
@@ -85,7 +100,8 @@ class Watch:
         self._moments = world.moments
         self._block_ns = world.settings.block_ms * 1_000_000
         self._beats: dict[int, _Beat] = {}
-        self._last_busy: dict[int, tuple[int, int]] = {}
+        self._last_busy: dict[int, tuple[int, int, int]] = {}  # root, when, how much computed
+        self._calm_ns = 0  # when no loop was busy the last time
         self._wake = allocate_lock()
         self._done = allocate_lock()
         self._running = False
@@ -219,13 +235,11 @@ class Watch:
     def _report_block_of(self, record: LoopRecord, took: int) -> None:
         frame = sys._current_frames().get(record.thread_id)
         beat = self._beats.get(record.key)
-        if frame is None or _is_waiting(frame) or (beat is not None and beat.stack):
+        if frame is None or _is_waiting(frame) or _is_ours(frame):
             return
-        if _is_ours(frame):
-            return
-        seen = _Beat(0)
-        seen.stack, seen.task = capture(frame, 40), self._task_on(record)
-        self._blocked(record, seen, took)
+        if beat is not None and (record.cpu_clock or not beat.is_early):
+            return  # its answer will tell
+        self._blocked(record, capture(frame, 40), took, self._task_on(record))
 
     def _step(self) -> None:
         running = self._world.loops.running()
@@ -238,6 +252,10 @@ class Watch:
             self._still_since_ns = now_ns
             all_wait = not running or (env.is_only_interpreter() and not self._look_at(running))
             self._computed_idle = computed if all_wait else None
+        if not self._last_busy and not self._beats:
+            self._calm_ns = now_ns
+        elif now_ns - self._calm_ns < _ONLY_LOOKS_NS:
+            return
         if still and now_ns - self._ticked_ns < _SLOW_TICK_NS and self._can_wait(now_ns):
             return
         self._ticked_ns = now_ns
@@ -300,9 +318,13 @@ class Watch:
         root = _root_of(frame)
         known = self._last_busy.get(record.key)
         if known is None or known[0] != root:
-            self._last_busy[record.key] = (root, now)
+            self._last_busy[record.key] = (root, now, computed_ns(record))
         else:
-            self._send(record, known[1])
+            _, since_ns, computed = known
+            if record.cpu_clock:  # of a longer time only what was computed is sure to be one turn
+                sure = max(computed_ns(record) - computed, _PERIOD_NS * 3 // 2)
+                since_ns = max(since_ns, now - sure)
+            self._send(record, _Beat(since_ns, capture(frame, 40), self._task_on(record)))
         return True
 
     def _tell(self, record: LoopRecord, now: int, *, idle: bool) -> None:
@@ -313,11 +335,11 @@ class Watch:
             self.looked = None
             self._failed("loop metrics", exc)
 
-    def _send(self, record: LoopRecord, since_ns: int) -> None:
+    def _send(self, record: LoopRecord, beat: _Beat) -> None:
         loop = record()
         if loop is None:
             return
-        beat = _Beat(since_ns, computed_ns(record))
+        beat.computed_ns = computed_ns(record)
         self._beats[record.key] = beat
         try:
             loop.call_soon_threadsafe(beat)
@@ -333,11 +355,10 @@ class Watch:
             return  # what hooking a library takes is not the program's fault
         if took >= min(self._block_ns // 2, 100_000_000):
             stack = capture(frame, 40)
-            if computed_ns(record) - beat.computed_ns >= _KEPT_THE_LOCK_NS:
-                beat.looks += _FEWEST_LOOKS  # all that in one turn of the loop
-            elif self._slept_s == _PERIOD_S:
+            if self._slept_s == _PERIOD_S:
                 beat.looks += 1
-            if not beat.stack or took < self._block_ns:
+            if beat.is_early or took < self._block_ns:
+                beat.is_early = False
                 beat.stack = stack
                 beat.task = self._task_on(record)
 
@@ -348,9 +369,14 @@ class Watch:
         if beat is None:
             return
         took = (beat.answered_ns or monotonic_ns()) - beat.since_ns
+        if took < self._block_ns:
+            return
+        # all that in one turn of the loop
+        computed = (beat.used_ns or computed_ns(record)) - beat.computed_ns
+        kept = record.cpu_clock and computed >= _KEPT_THE_LOCK_NS
         # fewer looks: this thread did not run either, as in a process that was suspended
-        if beat.looks >= _FEWEST_LOOKS and took >= self._block_ns:
-            self._blocked(record, beat, took)
+        if kept or beat.looks >= _FEWEST_LOOKS:
+            self._blocked(record, beat.stack, took, beat.task)
 
     def _task_on(self, record: LoopRecord) -> TaskRecord | None:
         loop = record()
@@ -360,11 +386,13 @@ class Watch:
             return None
         return self._world.tasks.record_of(task) if task is not None else None
 
-    def _blocked(self, record: LoopRecord, beat: _Beat, took: int) -> None:
+    def _blocked(
+        self, record: LoopRecord, stack: RawStack, took: int, task: TaskRecord | None
+    ) -> None:
         record.blocked_times += 1
         record.blocked_max_ns = max(record.blocked_max_ns, took)
         self._world.loops.blocked += 1
-        self._moments.fire("blocked", record, beat.stack, took, beat.task)
+        self._moments.fire("blocked", record, stack, took, task)
 
 
 def _clock_is_fine() -> bool:

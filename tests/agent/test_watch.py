@@ -30,7 +30,8 @@ class Night:
         self.world = World(Settings(), self.moments, FindingStore(frozenset()))
         self.watch = watch.Watch(self.world, lambda part, exc: pytest.fail(f"{part}: {exc}"))
         self.told: list[int] = []
-        self.moments.on("blocked", lambda loop, stack, took, task: self.told.append(took // MS))
+        self.stacks: list[Any] = []
+        self.moments.on("blocked", self.blocked)
         self.world.loops.loop_started(loop)
         self.record = self.world.loops.loop_of(loop)
         assert self.record is not None
@@ -42,6 +43,10 @@ class Night:
         self.record.thread_id = self.thread.ident or 0
         self.cpu = 0
         monkeypatch.setattr(watch, "_cpu_clock", lambda clock: {7: self.cpu}[clock])
+
+    def blocked(self, loop: Any, stack: Any, took: int, task: Any) -> None:
+        self.told.append(took // MS)
+        self.stacks.append(stack)
 
     def busy(self) -> None:
         self.over.wait(60)
@@ -69,8 +74,12 @@ class Night:
             self.oversleep(late_ms=90, computed_ms=computed_ms)
             now += apart_ms * MS
             self.watch._step()
+        return self.answered(now)
+
+    def answered(self, now: int) -> list[int]:
+        """Let the loop answer its heartbeat."""
         [beat] = self.watch._beats.values()
-        beat.answered_ns = now
+        beat.answered_ns, beat.used_ns = now, self.cpu
         self.watch._step()
         return self.told
 
@@ -115,13 +124,10 @@ def test_one_look_at_a_suspended_process_is_no_block(
     assert night.record is not None
     now = 1_000 * MS
     monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
-    beat = watch._Beat(now)
-    night.watch._beats[night.record.key] = beat
+    night.watch._beats[night.record.key] = watch._Beat(now, (), None)
     now += 900 * MS  # suspended
     night.watch._step()
-    beat.answered_ns = now
-    night.watch._step()
-    assert night.told == []
+    assert night.answered(now) == []
 
 
 def test_two_looks_at_the_same_call_are_a_block(
@@ -130,21 +136,68 @@ def test_two_looks_at_the_same_call_are_a_block(
     assert night.record is not None
     now = 1_000 * MS
     monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
-    beat = watch._Beat(now)
-    night.watch._beats[night.record.key] = beat
+    night.watch._beats[night.record.key] = watch._Beat(now, (), None)
     for _ in range(2):
         now += 150 * MS
         night.watch._step()
-    beat.answered_ns = now
-    night.watch._step()
-    assert night.told == [300]
+    assert night.answered(now) == [300]
 
 
 def test_calls_that_leave_few_moments_to_look_are_one_block(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept_s = (0.05, 0.005, 0.005, 0.005)
-    assert night.late_looks(monkeypatch, slept_s, computed_ms=70, apart_ms=100) == [300]
+    assert night.late_looks(monkeypatch, slept_s, computed_ms=70, apart_ms=100) == [275]
+
+
+def test_last_call_is_evidence_where_no_look_was_in_between(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000 * MS
+    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
+    night.watch._step()
+    for computed_ms in (170, 90):
+        now += computed_ms * MS
+        night.cpu += computed_ms * MS
+        if computed_ms == 170:
+            night.watch._step()  # the heartbeat is sent
+    assert night.answered(now) == [260]
+    assert night.stacks[0][0][0].co_name == "wait"  # of threading.Condition
+
+
+def test_time_without_processor_before_the_heartbeat_is_not_counted(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000 * MS
+    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
+    night.watch._step()
+    now += 900 * MS  # starved, then in the same function again
+    night.cpu += 40 * MS
+    night.watch._step()
+    now += 90 * MS
+    night.cpu += 90 * MS
+    assert night.answered(now) == []
+
+
+def test_loop_that_turns_busy_is_only_looked_at(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000 * MS
+    ticks = []
+    monkeypatch.setattr(watch, "monotonic_ns", lambda: now)
+    monkeypatch.setattr(night.watch, "_slept_s", 0.05)
+    night.moments.on("tick", lambda at: ticks.append((at - 1_000 * MS) // MS))
+    night.watch._calm_ns = now
+    for _ in range(14):
+        now += 50 * MS
+        night.watch._step()
+    assert ticks == [500, 550, 600, 650, 700]
+    night.over.set()
+    night.thread.join()
+    night.answered(now)
+    night.watch._step()
+    assert ticks[-1] == 700
+    assert night.watch._calm_ns == now
 
 
 def test_looks_that_follow_at_once_are_no_evidence(
