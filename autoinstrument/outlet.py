@@ -8,6 +8,7 @@ program's own spans and child processes hang below it.
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,13 +43,10 @@ class Outlet:
         """Collect from now on for the exporters of these names."""
         from autoinstrument.export.batch import ExportSettings
         from autoinstrument.export.collect import Collector
-        from autoinstrument.export.exporters import make_traces
         from autoinstrument.export.nesting import Nesting
         from autoinstrument.export.pulse import Pulse
+        from autoinstrument.export.trace_settings import make_traces, needs_sdk
 
-        # The SDK needs it, and it cannot be loaded any more once the interpreter ends, when the
-        # exporters of a short program are made.
-        import_module("concurrent.futures.thread")
         self._settings = ExportSettings(
             exporters=names,
             file=settings.file,
@@ -56,6 +54,11 @@ class Outlet:
             long_open_s=settings.long_open_s,
             memory_mb=settings.memory_mb,
         )
+        self._needs_sdk = needs_sdk(self._settings, os.environ)
+        if self._needs_sdk:
+            # It cannot be loaded any more once the interpreter ends, when the exporters of a short
+            # program are made, and the SDK needs it.
+            import_module("concurrent.futures.thread")
         self._say = say
         self._failed = failed
         self._world = world
@@ -138,14 +141,12 @@ class Outlet:
         if not self._on:
             return []
         self._on = False
-        from autoinstrument.export.late import without_detectors
-
         self._collector.settle()
         batch, unfinished = self._batch(), self._collector.unfinished()
         if self._made is None and batch.is_empty() and unfinished.is_empty():
             return []  # nothing ever ran
         notes = []
-        with without_detectors():
+        with self._sdk_without_detectors():
             for exporter in self._exporters():
                 exporter.finish(batch, unfinished, _DEADLINE_S)
                 notes += _losses(exporter)
@@ -155,6 +156,13 @@ class Outlet:
                 "it was taken (ASYNCSCOPE_MEMORY_MB)"
             )
         return notes
+
+    def _sdk_without_detectors(self) -> AbstractContextManager[None]:
+        if not self._needs_sdk:
+            return nullcontext()
+        from autoinstrument.export.late import without_detectors
+
+        return without_detectors()
 
     def _look_for_providers(self, _: object) -> None:
         """Ask for our turn at exit anew when the program has set a provider since.

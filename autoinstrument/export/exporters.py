@@ -5,15 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from autoinstrument.export.batch import Batch, ExportSettings
-from autoinstrument.export.ids import SpanIds
 from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.metrics import Metrics, for_metrics
 from autoinstrument.export.pipeline import Pipeline
-from autoinstrument.export.propagation import RemoteParent
 from autoinstrument.export.resource import resource_attributes
-from autoinstrument.export.sampling import Budget, head_sampler
 from autoinstrument.export.sinks import Sink, make_sink
 from autoinstrument.export.span import Span
+from autoinstrument.export.trace_settings import make_traces
 from autoinstrument.export.traces import Traces
 
 Say = Callable[[str], None]
@@ -45,17 +43,6 @@ class Exporter(Protocol):
 
         The child makes exporters of its own and leaves these alone.
         """
-
-
-def make_traces(settings: ExportSettings, environ: Mapping[str, str], say: Say) -> Traces:
-    """Return empty traces, with the sampler and the parent that the environment names."""
-    return Traces(
-        head_sampler(environ, say),
-        SpanIds(),
-        Budget(settings.span_budget, time.monotonic_ns()),
-        RemoteParent(environ),
-        keep=settings.most_placed,
-    )
 
 
 def make_exporters(

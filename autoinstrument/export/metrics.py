@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from autoinstrument import __version__
 from autoinstrument.export.batch import Batch
 from autoinstrument.export.meter import Meter, Observation
-from autoinstrument.export.resource import SCOPE, version
+from autoinstrument.export.resource import SCOPE
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Metrics:
 
             self.reader = InMemoryMetricReader()
             provider = MeterProvider([self.reader], make_resource(resource), shutdown_on_exit=False)
-        self._make(provider.get_meter(SCOPE, version()))
+        self._make(provider.get_meter(SCOPE, __version__))
 
     def _make(self, meter: Any) -> None:
         self._delay = _histogram(

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.metrics import metrics_of
+from autoinstrument.export.official_json import silent_logger
 from autoinstrument.export.sdk import LogConverter, make_resource, readable
 from autoinstrument.export.sender import Parcel, Sender
 from autoinstrument.export.span import Span
-from autoinstrument.export.transport import silent_logger
 
 _MODULES: Final = {
     "http/protobuf": "opentelemetry.exporter.otlp.proto.http",

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Any, Final
 
+from autoinstrument import __version__
 from autoinstrument.export.logs import LogRecord
-from autoinstrument.export.resource import SCOPE, version
+from autoinstrument.export.resource import SCOPE
 from autoinstrument.export.span import Event, Span
 from autoinstrument.export.spans import TASK_ID, TASK_NAME
 from autoinstrument.export.statics import Attribute, Static, Value
@@ -142,7 +143,7 @@ class Envelope:
     def __init__(self, resource: Mapping[str, str | int]) -> None:
         """Encode the resource once."""
         self._resource = f'"resource":{{"attributes":[{attributes(resource.items())}]}}'
-        self._scope = f'"scope":{{"name":"{SCOPE}","version":{text(version())}}}'
+        self._scope = f'"scope":{{"name":"{SCOPE}","version":{text(__version__)}}}'
 
     def spans(self, encoded: Sequence[str]) -> bytes:
         """Return an `ExportTraceServiceRequest`."""

@@ -1,26 +1,15 @@
 """What is said about this process with everything that is exported."""
 
 import os
-import platform
 import socket
 import sys
-import uuid
 from collections.abc import Mapping
-from functools import cache
-from importlib import metadata
 from typing import Final
 from urllib.parse import unquote
 
+from autoinstrument import __version__
+
 SCOPE: Final = "asyncscope"
-
-
-@cache
-def version() -> str:
-    """Return the installed version of asyncscope; finding it out takes half a millisecond."""
-    try:
-        return metadata.version("asyncscope")
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 def resource_attributes(environ: Mapping[str, str], instance_id: str) -> dict[str, str | int]:
@@ -30,19 +19,19 @@ def resource_attributes(environ: Mapping[str, str], instance_id: str) -> dict[st
     """
     found: dict[str, str | int] = {
         "service.name": _script_name(),
-        "service.instance.id": instance_id or str(uuid.uuid4()),
+        "service.instance.id": instance_id or _random_uuid(),
         "process.pid": os.getpid(),
         "process.executable.path": sys.executable or "",
         "process.runtime.name": sys.implementation.name,
-        "process.runtime.version": platform.python_version(),
+        "process.runtime.version": sys.version.split()[0],
         "process.runtime.description": sys.version,
         "host.name": socket.gethostname(),
         "os.type": _os_type(),
         "telemetry.sdk.language": "python",
         "telemetry.sdk.name": SCOPE,
-        "telemetry.sdk.version": version(),
+        "telemetry.sdk.version": __version__,
         "telemetry.distro.name": SCOPE,
-        "telemetry.distro.version": version(),
+        "telemetry.distro.version": __version__,
     }
     if hasattr(os, "getppid"):
         found["process.parent_pid"] = os.getppid()
@@ -51,6 +40,13 @@ def resource_attributes(environ: Mapping[str, str], instance_id: str) -> dict[st
     if name:
         found["service.name"] = name
     return found
+
+
+def _random_uuid() -> str:
+    """Return a random UUID (version 4), without a module that takes milliseconds to load."""
+    number = int.from_bytes(os.urandom(16), "big") & ~(0xF << 76 | 3 << 62) | 4 << 76 | 2 << 62
+    text = f"{number:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def _from_environment(text: str) -> dict[str, str]:

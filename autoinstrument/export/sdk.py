@@ -14,11 +14,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link as SdkLink
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from autoinstrument import __version__
 from autoinstrument.export.logs import LogRecord
-from autoinstrument.export.resource import SCOPE, version
+from autoinstrument.export.resource import SCOPE
 from autoinstrument.export.span import Span
 
-_SCOPE = InstrumentationScope(SCOPE, version())
+_SCOPE = InstrumentationScope(SCOPE, __version__)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
@@ -85,7 +86,7 @@ class LogConverter:
         if provider is None:
             provider = LoggerProvider(resource, shutdown_on_exit=False)
             provider.add_log_record_processor(_Collect(self._collected))
-        self._logger = provider.get_logger(SCOPE, version())
+        self._logger = provider.get_logger(SCOPE, __version__)
 
     def convert(self, records: Sequence[LogRecord]) -> list[Any]:
         """Emit the records; return the SDK's, if the provider is the one that collects."""

@@ -14,13 +14,13 @@ from autoinstrument.export.metrics import metrics_of, program_logger_provider
 from autoinstrument.export.sender import Parcel, Sender
 from autoinstrument.export.slices import in_slices
 from autoinstrument.export.span import Span
+from autoinstrument.export.trace_settings import SDK_PROTOCOLS
 from autoinstrument.export.transport import Variables, json_transport
 
 Say = Callable[[str], None]
 
 _MOST_SPANS: Final = 512  # in one request
 _MOST_FILE_BYTES: Final = 1 << 30
-_EXTRAS: Final = {"http/protobuf": "otlp-protobuf", "grpc": "grpc"}
 
 
 class Sink(Protocol):
@@ -78,13 +78,13 @@ def _otlp_sink(
     most_bytes = settings.most_queued_bytes
     variables = Variables(environ, say)
     protocol = variables.get("traces", "PROTOCOL").lower() or "http/json"
-    if protocol in _EXTRAS:
+    if protocol in SDK_PROTOCOLS:
         try:
             from autoinstrument.export.official import OfficialSink  # an extra
 
             return OfficialSink(protocol, resource, say, most_bytes)
         except ImportError:
-            trouble = f"needs: pip install 'asyncscope[{_EXTRAS[protocol]}]'"
+            trouble = f"needs: pip install 'asyncscope[{SDK_PROTOCOLS[protocol]}]'"
         except RuntimeError:  # the SDK uses a thread pool while it is imported
             trouble = "cannot be loaded any more at the end of the program"
         instead = "nothing is sent" if protocol == "grpc" else "http/json is used instead"

@@ -9,6 +9,7 @@ from functools import lru_cache
 from types import CodeType, ModuleType
 from typing import Any, Final, TypeVar
 
+from autoinstrument.export.trace_settings import MAIN_FILE
 from autoinstrument.places import absolute, is_own_file, is_stdlib_file, is_user_file, line_of
 from autoinstrument.records import RUNNING, FlatStack, Place, RawPlace, RawStack, TaskRecord
 
@@ -16,8 +17,6 @@ Value = str | int | float | bool
 Attribute = tuple[str, Value]
 
 _KEEP: Final = 10_000
-_MAIN: Final = getattr(sys.modules.get("__main__"), "__file__", None)
-"""The program's main file, read early: the interpreter takes it away once the program is over."""
 
 
 class Static:
@@ -199,7 +198,7 @@ def place_attributes(place: Place) -> tuple[Attribute, ...]:
 @lru_cache(maxsize=4096)
 def module_of(filename: str) -> str:
     """Return the name of the module that was loaded from a file, or an empty string."""
-    if filename == _MAIN:
+    if filename == MAIN_FILE:
         return "__main__"
     for name, module in _modules():
         if module.__dict__.get("__file__") == filename:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autoinstrument.export.batch import Batch, ExportSettings
-from autoinstrument.export.exporters import SpanExport, make_traces
+from autoinstrument.export.exporters import SpanExport
 from autoinstrument.export.otlp import Envelope
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.resource import resource_attributes
 from autoinstrument.export.sinks import Sink, requests
+from autoinstrument.export.trace_settings import make_traces
 from tests.export.play import Play, flat
 
 TASKS = 10_000

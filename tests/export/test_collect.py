@@ -8,8 +8,8 @@ from autoinstrument.agent import Agent
 from autoinstrument.config.schema import Settings
 from autoinstrument.export.batch import SPARE, ExportSettings
 from autoinstrument.export.collect import Collector
-from autoinstrument.export.exporters import make_traces
 from autoinstrument.export.pipeline import Pipeline
+from autoinstrument.export.trace_settings import make_traces
 from autoinstrument.records import FAILED, RETURNED
 from autoinstrument.trackers.tasks import SLOW_NS
 from tests.export.play import Play

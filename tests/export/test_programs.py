@@ -308,3 +308,35 @@ def test_hang_shows_before_the_program_is_killed(tmp_path: Path) -> None:
     assert {log.event_name for log in received.logs} == {"asyncscope.task.long_open"}
     places = [attributes_of(log.attributes)["asyncscope.task.parked_at"] for log in received.logs]
     assert all(place.startswith(str(tmp_path / "program.py")) for place in places)
+
+
+LOADED = """
+import atexit, sys
+
+def tell(when):
+    print(when, *sorted(sys.modules))
+
+atexit.register(tell, "after")
+import asyncio
+
+async def main():
+    await asyncio.sleep(0)
+
+asyncio.run(main())
+tell("before")
+"""
+
+
+def test_exporting_loads_no_sdk_and_nothing_before_it_exports(tmp_path: Path) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(LOADED)
+    with http_receiver() as (url, received):
+        env = {"ASYNCSCOPE_ENABLE": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": url}
+        child = run_child(path, env=env)
+    assert child.status == 0, child.err
+    loaded = {line.split()[0]: set(line.split()[1:]) for line in child.out.splitlines()}
+    assert [span.name for span in received.spans] == ["main"]
+    assert not [name for name in loaded["after"] if name.startswith("opentelemetry")]
+    later = {"http.client", "email", "autoinstrument.export.exporters"}
+    assert later <= loaded["after"]
+    assert not later & loaded["before"]

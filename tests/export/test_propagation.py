@@ -12,7 +12,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from autoinstrument.export.batch import ExportSettings
-from autoinstrument.export.exporters import make_traces
 from autoinstrument.export.ids import SpanIds
 from autoinstrument.export.nesting import Nesting, make_current_inside
 from autoinstrument.export.propagation import (
@@ -24,6 +23,7 @@ from autoinstrument.export.propagation import (
     program_span_context,
     traceparent,
 )
+from autoinstrument.export.trace_settings import make_traces
 from autoinstrument.export.traces import MOST_SPANS, Placement, SpanContext, Traces
 from autoinstrument.hooks.child_processes import _is_python
 from tests.export.play import Play

@@ -14,9 +14,9 @@ from opentelemetry.trace import (
 
 from autoinstrument.export import slices
 from autoinstrument.export.batch import Batch, ExportSettings
-from autoinstrument.export.exporters import make_traces
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.sampling import Budget, head_sampler
+from autoinstrument.export.trace_settings import make_traces
 from tests.export.play import FAILED, Play, finding
 from tests.export.test_golden import export
 

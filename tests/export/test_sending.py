@@ -3,17 +3,21 @@
 import _thread
 import importlib.util
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from autoinstrument.export.batch import Batch, ExportSettings
 from autoinstrument.export.exporters import Exporter, make_exporters
+from autoinstrument.export.official_json import OfficialJson
+from autoinstrument.export.plain_json import PlainJson
 from autoinstrument.export.sender import Parcel, Sender
-from autoinstrument.export.transport import OfficialJson, PlainJson, Variables, json_transport
+from autoinstrument.export.transport import Variables, json_transport
 from tests.export.play import Play, finding
 from tests.export.receiver import Received, attributes_of, grpc_receiver, http_receiver
 
@@ -318,8 +322,6 @@ def test_no_thread_is_left_for_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "autoinstrument.export.official", None)
     said: list[str] = []
     environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
@@ -328,13 +330,22 @@ def test_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not JSON, reason="extra otlp is not installed")
-def test_official_client_is_preferred() -> None:
+def test_official_client_is_used_where_the_program_has_loaded_it() -> None:
+    importlib.import_module("opentelemetry.exporter.otlp.json.http")
     assert json_transport({}, pytest.fail).name == "opentelemetry-exporter-otlp-json-http"
 
 
-def test_own_client_serves_without_the_official_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+def test_own_client_serves_where_nobody_has_loaded_the_official_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "opentelemetry.exporter.otlp.json.http", raising=False)
+    assert json_transport({}, pytest.fail).name == "http.client"
 
+
+def test_own_client_serves_where_the_official_one_is_another_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.json.http", ModuleType("other"))
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.json.http.trace_exporter", None)
     assert json_transport({}, pytest.fail).name == "http.client"
 
@@ -402,14 +413,6 @@ def test_backend_that_came_back_gets_what_waited() -> None:
     transport.up = True
     sender.finish(2.0)
     assert (sender.exported, sender.failed, sender.dropped) == (5, 3, 0)
-
-
-def test_version_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from autoinstrument.export import resource
-
-    known = resource.version()
-    monkeypatch.setattr("importlib.metadata.version", lambda _: pytest.fail("asked again"))
-    assert resource.version() == known
 
 
 def test_exit_before_the_first_batch_is_not_held_by_a_backend_that_drips() -> None:
