@@ -38,13 +38,10 @@ class CombinatorPort(Port):
             self.failed("gathered", exc)
         return outer
 
-    def child_done(self, child: Any, outer: Any, children: Any, return_exceptions: bool) -> None:
-        """A child of a gather is done; is it the first failure?"""
+    def child_failed(self, error: BaseException, outer: Any, children: Any) -> None:
+        """The first child of a gather fails; the others go on, and nobody will look at them."""
         try:
-            if return_exceptions or outer is None or outer.done() or child.cancelled():
-                return
-            error = getattr(child, "_exception", None)
-            if error is None or outer._cancel_requested:
+            if outer._cancel_requested:
                 return
             left = [self._tasks.live.get(id(other)) for other in children if not other.done()]
             caller, stack, _ = self._calls.get(id(outer), (None, (), None))
@@ -54,7 +51,7 @@ class CombinatorPort(Port):
                     "gather_failed", GatherRecord(caller, stack, type(error).__qualname__, known)
                 )
         except Exception as exc:
-            self.failed("child_done", exc)
+            self.failed("child_failed", exc)
 
     def shielded(self, outer: Any, arg: Any, inner: Any) -> Any:
         """`shield` returns its outer future."""
@@ -113,8 +110,9 @@ def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any)
         port,
         Edit("result", "port.gathered(value)"),
         Edit(
-            "entry",
-            "port.child_done(fut, outer, children, return_exceptions)",
+            "begins",  # asked for each child, this would be the dearest part of its record
+            "port.child_failed(exc, outer, children)",
+            "if exc is not None:",
             inside="_done_callback",
         ),
     )
