@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +19,7 @@ CACHE = Path(
     os.environ.get("ASYNCSCOPE_BENCHMARKS_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "asyncscope-benchmarks")
 ).expanduser()
+_OLD_S = 86_400.0
 _ASK = "import sys, sysconfig; print(sys.executable, sysconfig.get_path('purelib'), sep='\\n')"
 
 
@@ -67,11 +70,19 @@ class Environments:
         return self._made("bare")
 
     def with_agent(self, checkout: Path = ROOT) -> Path:
-        """Return the Python of an environment with the agent of a checkout, copied anew."""
-        key = hashlib.sha256(str(checkout).encode()).hexdigest()[:8]
-        python = self._made(f"agent-{key}")
+        """Return the Python of an environment with a copy of the agent of a checkout.
+
+        It is never changed, since another run may use it at the same time: a changed agent gets
+        another one, and those that were made a day ago or earlier go away.
+        """
+        name = f"agent-{_digest(checkout)}"
+        for old in self._folder.glob("agent-*"):
+            if old.name != name and time.time() - old.stat().st_mtime > _OLD_S:
+                shutil.rmtree(old, ignore_errors=True)
+        return self._made(name, checkout)
+
+    def _put_agent(self, python: Path, checkout: Path) -> None:
         packages = Path(_answer(python, _ASK)[1])
-        shutil.rmtree(packages / "autoinstrument", ignore_errors=True)
         unwanted = shutil.ignore_patterns("__pycache__")
         shutil.copytree(checkout / "autoinstrument", packages / "autoinstrument", ignore=unwanted)
         shutil.copy(checkout / "asyncscope_hook.pth", packages)
@@ -81,7 +92,6 @@ class Environments:
             env=clean_environment(),
             timeout=120,
         )
-        return python
 
     def with_packages(self, name: str, packages: tuple[str, ...]) -> Path:
         """Return the Python of an environment with further packages.
@@ -110,14 +120,32 @@ class Environments:
         stamp.write_text(repr(packages))
         return python
 
-    def _made(self, name: str) -> Path:
+    def _made(self, name: str, checkout: Path | None = None) -> Path:
+        """Return the Python of an environment, which appears whole or not at all."""
         folder = self._folder / name
-        python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+        inside = Path("Scripts" if sys.platform == "win32" else "bin", "python")
         if not (folder / "ready").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            command: list[str | Path] = [self._python, "-m", "venv", "--without-pip", folder]
+            self._folder.mkdir(parents=True, exist_ok=True)
+            new = Path(tempfile.mkdtemp(prefix="new-", dir=self._folder))
+            command: list[str | Path] = [self._python, "-m", "venv", "--without-pip", new]
             subprocess.run(command, check=True, timeout=120, env=clean_environment())
-            own = Path(_answer(python, _ASK)[1])
+            own = Path(_answer(new / inside, _ASK)[1])
             (own / "dependencies.pth").write_text(self._packages + "\n")
-            (folder / "ready").touch()
-        return python
+            if checkout is not None:
+                self._put_agent(new / inside, checkout)
+            (new / "ready").touch()
+            try:
+                new.rename(folder)
+            except OSError:  # another run was faster
+                shutil.rmtree(new)
+        return folder / inside
+
+
+def _digest(checkout: Path) -> str:
+    """Return a name for the content of a checkout's agent."""
+    found = hashlib.sha256((checkout / "asyncscope_hook.pth").read_bytes())
+    for path in sorted((checkout / "autoinstrument").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            found.update(f"{path.relative_to(checkout)}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:12]

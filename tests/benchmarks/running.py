@@ -191,7 +191,10 @@ def run_cases(workload: Workload, place: Place, scale: float, counter: Path | No
             done = told["cases"][case.function]["done"]
             expected[name] = expected.get(name, 0.0) + each * done
     recorded = place.recorded(ended.out, told["recorded"])
-    check_recorded(place.variant, recorded, expected)
+    try:
+        check_recorded(place.variant, recorded, expected)
+    except RunError as problem:
+        raise RunError(f"{problem}; stderr: {ended.err.strip()[-400:]}") from None
     counted = instructions.read(place.folder) if counter else {}
     cases = {
         name: _figures(found, counts[name], counted.get(name, (0, 0)))

@@ -4,11 +4,13 @@ No time is asserted here: a busy machine must not fail a build.
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import measuring
+from tests.benchmarks import environments, measuring
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.complete import BEGIN, END, put_in
 from tests.benchmarks.receiver import Receiver, spans_in_json, spans_in_protobuf
@@ -49,6 +51,31 @@ def test_receiver_counts_spans_of_both_encodings() -> None:
     scope = b"\x0a\x00" + b"\x12\x02\x2a\x00" * 2  # a scope, and two spans with an empty name
     resource = b"\x0a\x00" + b"\x12" + bytes([len(scope)]) + scope
     assert spans_in_protobuf(b"\x0a" + bytes([len(resource)]) + resource) == 2
+
+
+@pytest.mark.slow
+def test_agent_of_a_run_is_not_changed_by_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "CACHE", tmp_path / "cache")
+    checkout = tmp_path / "checkout"
+    (checkout / "autoinstrument").mkdir(parents=True)
+    (checkout / "asyncscope_hook.pth").write_text("")
+
+    def made(content: str) -> tuple[Path, str]:
+        (checkout / "autoinstrument" / "__init__.py").write_text(content)
+        python = environments.Environments(Path(sys.executable)).with_agent(checkout)
+        return python, answer(python)
+
+    def answer(python: Path) -> str:
+        code = "import autoinstrument; print(autoinstrument.X)"
+        return subprocess.check_output([python, "-c", code], text=True, cwd=tmp_path).strip()
+
+    first, said = made("X = 1")
+    assert said == "1"
+    assert made("X = 2")[1] == "2"
+    assert answer(first) == "1"
+    assert made("X = 1") == (first, "1")
 
 
 @pytest.mark.slow
