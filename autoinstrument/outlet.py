@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from autoinstrument.config.load import exporter_names
@@ -73,7 +74,7 @@ class Outlet:
         self._traces = make_traces(self._settings, os.environ, say)
         # A file or a console holds our spans alone: the program's would hang below nothing.
         inside = settings.nest_spans and bool({"otlp", "provider"} & set(names))
-        world.tasks.program_span = Nesting(self._traces, inside=inside)
+        self._nesting = Nesting(self._traces, inside=inside)
         self.come_before_providers: Callable[[], None] = _nothing
         self._providers: tuple[Any, ...] = (None, None, None)
         for moment in ("loop_stopped", "loop_closing"):
@@ -163,6 +164,15 @@ class Outlet:
         from autoinstrument.export.late import without_detectors
 
         return without_detectors()
+
+    def tracing_imported(self, module: ModuleType) -> None:
+        """The program has imported OpenTelemetry: from now on, look for its spans."""
+        from autoinstrument.export.nesting import Unknown
+        from autoinstrument.export.propagation import context_variable
+
+        tasks = self._world.tasks
+        tasks.program_context = context_variable() or Unknown()
+        tasks.program_span = self._nesting
 
     def _look_for_providers(self, _: object) -> None:
         """Ask for our turn at exit anew when the program has set a provider since.

@@ -39,6 +39,9 @@ class Batch:
     """
 
     tasks: list[TaskRecord] = field(default_factory=list)
+    left_out: int = 0
+    """Tasks that ended and are not in `tasks`, as the budget has no room for them: one in `EVERY`,
+    by its number, is in it all the same."""
     scopes: list[ScopeRecord] = field(default_factory=list)
     waits: list[WaitRecord] = field(default_factory=list)
     holds: list[ContendedHold] = field(default_factory=list)

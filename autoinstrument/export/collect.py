@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from autoinstrument.export.batch import SPARE, Batch, BlockedPeriod
 from autoinstrument.export.threads import LoopThreads
 from autoinstrument.records import UNTIMED, Finding, LoopRecord, RawStack, TaskRecord
+from autoinstrument.trackers.outbox import TaskOutbox, take_all
 from autoinstrument.trackers.tasks import outcome_of
 from autoinstrument.world import World
 
@@ -26,15 +27,15 @@ class Collector:
         self._taken: dict[str, int] = {}  # by kind, dropped ones of a parent process included
         keep = max(1_000, world.settings.memory_mb * 1_000_000 // 8 // 500)
         self._world = world
+        self._passed_over = 0
         self._first = 0  # the last task that belongs to the process that was forked
         self._first_session = 0
         self._before: dict[str, int] = {}  # what that process counted
-        self._tasks: deque[TaskRecord] = deque(maxlen=keep)
         self._findings: deque[Finding] = deque(maxlen=_MOST_FINDINGS)
         self._blocked: deque[BlockedPeriod] = deque(maxlen=_MOST_FINDINGS)
+        # The budget lets a burst of two seconds out; of more, only what matters is handed over.
+        self._tasks = TaskOutbox(keep, named=2 * world.settings.span_budget + SPARE)
         world.tasks.outbox = self._tasks
-        # The budget lets a burst of two seconds out; tasks beyond that need no name.
-        world.tasks.named = 2 * world.settings.span_budget + SPARE
         world.scopes.outbox = deque(maxlen=keep)
         world.resources.outbox = deque(maxlen=keep // 4)
         world.resources.held = deque(maxlen=keep // 4)
@@ -55,11 +56,13 @@ class Collector:
         """Return what ended since the last call; called in the agent's thread, or at exit."""
         world = self._world
         ended = self._ended()  # before anything is taken out, as more ends meanwhile
-        tasks = _emptied(self._tasks)
+        tasks = self._tasks.emptied()
+        passed_over = self._tasks.passed_over
+        left_out, self._passed_over = passed_over - self._passed_over, passed_over
         scopes, generators = _emptied(world.scopes.outbox), _emptied(world.generators.outbox)
         holds, sessions = _emptied(world.resources.held), _emptied(world.sessions.outbox)
         for kind, count in (
-            ("tasks", len(tasks)),
+            ("tasks", len(tasks) + left_out),
             ("scopes", len(scopes)),
             ("holds", len(holds)),
             ("sessions", len(sessions)),
@@ -69,6 +72,7 @@ class Collector:
         self.dropped = sum(max(0, ended[kind] - self._taken[kind]) for kind in ended)
         return Batch(
             tasks=[task for task in tasks if task.serial > self._first] if self._first else tasks,
+            left_out=left_out,
             scopes=scopes,
             waits=_emptied(world.resources.outbox),
             holds=holds,
@@ -145,8 +149,8 @@ class Collector:
         self._before = {}
         self._before = self._counters()
         self._taken = self._ended()
+        self._passed_over = self._tasks.passed_over
         for outbox in (
-            self._tasks,
             self._findings,
             self._blocked,
             world.scopes.outbox,
@@ -157,6 +161,7 @@ class Collector:
         ):
             if outbox is not None:
                 outbox.clear()
+        self._tasks.clear()
 
 
 def _serial(record: Any) -> int:
@@ -164,14 +169,4 @@ def _serial(record: Any) -> int:
 
 
 def _emptied(outbox: deque[T] | None) -> list[T]:
-    """Take everything out of an outbox that other threads fill meanwhile."""
-    if not outbox:
-        return []
-    found: list[T] = []
-    add, take = found.append, outbox.popleft
-    try:
-        for _ in range(len(outbox)):  # what ends meanwhile comes next time
-            add(take())
-    except IndexError:  # emptied by the exit, on another thread
-        pass
-    return found
+    return take_all(outbox) if outbox else []

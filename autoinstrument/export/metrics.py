@@ -15,6 +15,8 @@ from autoinstrument import __version__
 from autoinstrument.export.batch import Batch
 from autoinstrument.export.meter import Meter, Observation
 from autoinstrument.export.resource import SCOPE
+from autoinstrument.records import TaskRecord
+from autoinstrument.trackers.outbox import EVERY
 
 T = TypeVar("T")
 
@@ -104,7 +106,7 @@ class Metrics:
         self._utilization = batch.utilization or self._utilization
         for delay_ns in batch.delays_ns:
             self._delay.record(delay_ns / 1e9)
-        for task in _spread(batch.tasks):
+        for task in _spread(_timed(batch)):
             took_s = max(0, task.ended_ns - task.created_ns) / 1e9
             self._duration.record(
                 took_s,
@@ -148,7 +150,8 @@ def for_metrics(batch: Batch) -> Batch:
     """Return what the metrics need of a batch, to be kept for some seconds."""
     return replace(
         batch,
-        tasks=_spread(batch.tasks),
+        tasks=_spread(_timed(batch)),
+        left_out=0,
         waits=_spread([wait for wait in batch.waits if wait.op == "acquire"]),
         scopes=[],
         holds=[],
@@ -156,6 +159,13 @@ def for_metrics(batch: Batch) -> Batch:
         generators=[],
         live=[],
     )
+
+
+def _timed(batch: Batch) -> list[TaskRecord]:
+    """Return tasks that stand for all that ended, where some were left out."""
+    if not batch.left_out:
+        return batch.tasks
+    return [task for task in batch.tasks if not task.serial % EVERY]
 
 
 def _spread(items: list[T]) -> list[T]:

@@ -7,10 +7,10 @@ us. Below a trace of ours a parent-based sampler would follow our decision inste
 
 import gc
 import sys
-from contextvars import Context, ContextVar
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
-from autoinstrument.export.propagation import context_variable, program_span_context
+from autoinstrument.export.propagation import program_span_context
 from autoinstrument.export.traces import SpanContext, Traces
 from autoinstrument.records import TaskRecord
 
@@ -27,16 +27,12 @@ class Nesting:
         """With `inside`, spans that the program makes in the task hang below the task's span."""
         self._traces = traces
         self._inside = inside
-        self._context: ContextVar[Any] | None = None
 
     def __call__(self, task: Any, record: TaskRecord) -> None:
-        """Look for the program's span; called in the program's thread by `create_task`."""
-        if self._context is None:
-            if "opentelemetry.context" not in sys.modules:
-                return
-            self._context = context_variable()
-        if self._context is not None and not self._context.get(None):
-            return
+        """Look for the program's span; called in the program's thread by `create_task`.
+
+        Only in programs that use OpenTelemetry, for tasks made in a context that is not empty.
+        """
         around = program_span_context()
         if around is None:
             return
@@ -47,6 +43,14 @@ class Nesting:
         if placement is not None and not _context_is_given():
             own = (around[0], placement.span_id, around[2])
             make_current_inside(task, around, own)
+
+
+class Unknown:
+    """Stands in for the context's variable where that has another name: it may be anything."""
+
+    def get(self, default: object = None) -> bool:
+        """Return that it is not empty."""
+        return True
 
 
 def make_current_inside(task: Any, around: SpanContext, own: SpanContext) -> bool:

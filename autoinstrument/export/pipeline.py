@@ -19,7 +19,7 @@ from autoinstrument.export.span import Span
 from autoinstrument.export.spans import SHORT_SCOPE_NS, SHORT_WAIT_NS, SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
 from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord
-from autoinstrument.trackers.tasks import SLOW_NS
+from autoinstrument.trackers.outbox import SLOW_NS
 
 _MOST_PENDING: Final = 1_000
 _HOUSEKEEPING: Final = (".shutdown_asyncgens", ".shutdown_default_executor", "_athrow")
@@ -57,6 +57,7 @@ class Pipeline:
         now_ns = time.monotonic_ns()
         self._maker.follow(batch.threads)
         self._budget.refill(now_ns)
+        self.dropped["budget"] += batch.left_out
         open_tasks = unfinished.tasks if unfinished is not None else []
         batch.tasks = self._look_at(batch.tasks, batch.live)
         known = {r.serial: r for r in (*batch.live, *open_tasks, *batch.tasks)}

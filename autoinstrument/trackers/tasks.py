@@ -29,13 +29,11 @@ from autoinstrument.records import (
     name_of,
 )
 from autoinstrument.trackers.moments import Moments
+from autoinstrument.trackers.outbox import TaskOutbox
 
 _MOST_HANDED: Final = 10_000
 _MOST_CANCELS: Final = 8  # origins kept per task
 _MOST_ROOTS: Final = 10_000
-SLOW_NS: Final = 1_000_000_000
-"""Tasks that took this long are exported whatever the budget says."""
-
 _KEPT: Final = 1_000  # ended tasks; detectors look at the last few hundred
 
 if sys.version_info >= (3, 12):
@@ -90,10 +88,12 @@ class TaskTracker:
         self._handed: dict[int, FlatStack] = {}  # coroutine -> where another thread gave it
         self.stack_depth = stack_depth
         self.root_seen: Any = None  # called with the root code object of each new task
-        self.program_span: Any = None  # called with each new task and its record
+        self.program_span: Any = (
+            None  # called with each new task made in a context that is not empty
+        )
+        self.program_context: Any = None  # what such a context is found in
         self.roots: dict[int, CodeType] = {}  # those it was called with, by identity
-        self.outbox: deque[TaskRecord] | None = None  # ended tasks for the exporters
-        self.named = sys.maxsize  # of those in the outbox, how many need their names
+        self.outbox: TaskOutbox | None = None  # for the exporters
         self.left_open: dict[int, ScopeRecord] = {}  # scopes that ended tasks have not left
         self._loop: Callable[[], Any] = _no_loop  # of the task that was created last
         self._loop_id = 0
@@ -159,7 +159,7 @@ class TaskTracker:
             record.flat_stack = self._last_stack = stack
         if self._handed:
             record.flat_stack = self._handed.pop(id(coro), record.flat_stack)
-        if self.program_span is not None:
+        if self.program_span is not None and self.program_context.get(None):
             self.program_span(task, record)
         return record
 
@@ -238,7 +238,7 @@ class TaskTracker:
         if record.story is not None or record.open_scopes:
             self._ended_with_story(record)
         if self.outbox is not None:
-            self._to_exporters(record, self.outbox)
+            self.outbox.task_ended(record)
         if error is not None:
             story = record.told()
             story.error_type = type(error).__qualname__
@@ -251,22 +251,6 @@ class TaskTracker:
         for scope in record.scopes:
             if len(self.left_open) < _KEPT:
                 self.left_open[scope.serial] = scope
-
-    def _to_exporters(self, record: TaskRecord, outbox: deque[TaskRecord]) -> None:
-        """Hand an ended task over, with its name unless the budget will leave it out.
-
-        A full outbox takes only what matters, or those that have their names would be pushed out.
-        """
-        waiting = len(outbox)
-        if (
-            waiting < self.named
-            or record.story is not None
-            or record.ended_ns - record.created_ns >= SLOW_NS
-        ):
-            record.last_name = record.name
-        elif waiting == outbox.maxlen:
-            return
-        outbox.append(record)
 
     def _gone(self, record: TaskRecord, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         """The task object died: the last moment at which its end can be recorded.
@@ -286,7 +270,7 @@ class TaskTracker:
                 if record.story is not None or record.open_scopes:
                     self._ended_with_story(record)
                 if self.outbox is not None:
-                    self._to_exporters(record, self.outbox)
+                    self.outbox.task_ended(record)
             self.finished.append(record)
         except Exception as exc:
             if not finalizing():

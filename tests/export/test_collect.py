@@ -8,10 +8,11 @@ from autoinstrument.agent import Agent
 from autoinstrument.config.schema import Settings
 from autoinstrument.export.batch import SPARE, ExportSettings
 from autoinstrument.export.collect import Collector
+from autoinstrument.export.metrics import Metrics
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.trace_settings import make_traces
 from autoinstrument.records import FAILED, RETURNED
-from autoinstrument.trackers.tasks import SLOW_NS
+from autoinstrument.trackers.outbox import EVERY, SLOW_NS
 from tests.export.play import Play
 
 
@@ -22,7 +23,7 @@ def test_storm_between_two_batches_is_bounded_and_counted() -> None:
     roomy = Agent(Settings(memory_mb=64), []).world
     Collector(roomy)
     assert roomy.tasks.outbox is not None
-    assert roomy.tasks.outbox.maxlen == 16_000
+    assert roomy.tasks.outbox.most == 16_000
 
     async def storm(count: int) -> None:
         for _ in range(count):
@@ -38,33 +39,53 @@ def test_storm_between_two_batches_is_bounded_and_counted() -> None:
     assert (len(collector.batch().tasks), collector.dropped) == (10, 500)
 
 
-def test_names_of_a_storm_are_read_as_far_as_the_budget_may_let_it_out() -> None:
+def test_storm_beyond_the_budget_hands_over_what_matters() -> None:
     world = Agent(Settings(memory_mb=1, span_budget=10), []).world
     collector = Collector(world)
     tracker = world.tasks
+    most = 2 * 10 + SPARE
+    slow, creator, failed, late = 590, 600, 610, 620
+    assert all(number % EVERY for number in (slow, creator, failed, late))
 
     async def main() -> None:
-        for number in range(1_200):
+        for number in range(1, 701):
             task = asyncio.ensure_future(asyncio.sleep(0))
             task.set_name(f"job {number}")
             record = tracker.record_of(task)
             assert record is not None
             record.last_name = ""  # Python 3.11 reads it at once
-            if number == 1_100:
+            record.serial = number
+            record.creator = {7: creator, creator: late}.get(number, 0)
+            if number == slow:
                 record.created_ns -= SLOW_NS
-            tracker.task_ended(record, FAILED if number == 1_150 else RETURNED)
+            tracker.task_ended(record, FAILED if number == failed else RETURNED)
             await task
 
     asyncio.run(main())
-    records = collector.batch().tasks
-    most = 2 * 10 + SPARE
-    first = 2  # the slow task and the failed one push the first two out
-    assert [record.last_name for record in records[: most - first]] == [
-        f"job {number}" for number in range(first, most)
-    ]
-    named = [record.last_name for record in records[most - first :] if record.last_name]
-    assert named == ["job 1100", "job 1150"]
-    assert (len(records), collector.dropped) == (1_000, 200)
+    batch = collector.batch()
+    names = {record.serial: record.last_name for record in batch.tasks}
+    first = {number: f"job {number}" for number in range(1, most + 1)}
+    others = {number: f"job {number}" for number in (slow, creator, failed, late)}
+    some = {number: "" for number in range(most + 1, 701) if not number % EVERY}
+    assert names == first | others | some
+    assert (len(batch.tasks) + batch.left_out, collector.dropped) == (700, 0)
+    assert (collector.batch().tasks, collector.batch().left_out) == ([], 0)
+
+
+def test_tasks_left_out_by_the_budget_are_counted_and_timed_by_some() -> None:
+    play = Play()
+    for number in range(1, 101):
+        play.task(f"t{number}", 0, 5 if number % EVERY else 2_000, qualname="job")
+    batch = play.batch()
+    batch.left_out = 1_000
+    pipeline = Pipeline(ExportSettings(), make_traces(ExportSettings(), {}, pytest.fail))
+    metrics = Metrics({}, dict, by_sdk=False)
+    metrics.feed(batch)
+    pipeline.run(batch)
+    assert pipeline.dropped == {"budget": 1_000, "sampler": 0}
+    (duration,) = [m for m in metrics.collect() if m.name == "asyncscope.task.duration"]
+    (point,) = duration.data.data_points
+    assert (point.count, point.min) == (100 // EVERY, 2.0)
 
 
 def test_span_of_a_task_whose_name_was_not_read_has_none() -> None:
