@@ -16,10 +16,10 @@ from autoinstrument.export.ids import WallClock
 from autoinstrument.export.logs import LogRecord, LongOpen
 from autoinstrument.export.slices import SLICE, give_way, in_slices
 from autoinstrument.export.span import Span
-from autoinstrument.export.spans import SHORT_SCOPE_NS, SHORT_WAIT_NS, SpanMaker, enclosing
+from autoinstrument.export.spans import SHORT_SCOPE_NS, SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
 from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord
-from autoinstrument.trackers.outbox import SLOW_NS
+from autoinstrument.trackers.outbox import SHORT_WAIT_NS, SLOW_NS
 
 _MOST_PENDING: Final = 1_000
 _HOUSEKEEPING: Final = (".shutdown_asyncgens", ".shutdown_default_executor", "_athrow")

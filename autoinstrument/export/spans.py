@@ -23,9 +23,6 @@ from autoinstrument.records import (
 )
 from autoinstrument.stacks import parked
 
-SHORT_WAIT_NS: Final = 1_000_000
-"""Waits for a lock shorter than this are in the histogram only, and holds are not shown."""
-
 SHORT_SCOPE_NS: Final = 1_000_000
 """Scopes of libraries that were left within this time, and did nothing, are only counted."""
 

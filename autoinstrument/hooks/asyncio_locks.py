@@ -9,12 +9,14 @@ from asyncio.locks import Barrier, Condition, Event, Lock, Semaphore
 from asyncio.mixins import _LoopBoundMixin
 from asyncio.queues import Queue
 from textwrap import indent
+from time import monotonic_ns
 from typing import Any, Final
 
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import RUNNING, Port, running_names, told
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.moments import Moments
+from autoinstrument.trackers.outbox import SHORT_WAIT_NS
 from autoinstrument.trackers.resources import ResourceTracker
 from autoinstrument.trackers.tasks import TaskTracker
 
@@ -43,7 +45,10 @@ if port.lively and port_id(self) in port.lively:
         asyncscope_plain = (
             asyncscope_record.waiting
             and asyncscope_record.owner() is {RUNNING}
-            and port.resources.held is None
+            and (
+                port.resources.held is None
+                or port_now() - asyncscope_record.taken_ns < {SHORT_WAIT_NS}
+            )
         )
     except Exception:
         asyncscope_plain = False
@@ -110,6 +115,7 @@ class LockPort(Port):
             "takers": resources.consumers.get,
             "taken": resources.lively.get,
             "calm": resources.calm.get,
+            "now": monotonic_ns,
         }
         self.lively = resources.lively
         self.waiting = resources.waiting

@@ -9,6 +9,9 @@ T = TypeVar("T")
 SLOW_NS: Final = 1_000_000_000
 """Tasks that took this long are exported whatever the budget says."""
 
+SHORT_WAIT_NS: Final = 1_000_000
+"""Waits for a lock shorter than this are in the histogram only, and holds are not shown."""
+
 EVERY: Final = 17
 """Of the tasks that the budget leaves out, one in so many is handed over all the same, for the
 histogram of durations. A prime, since programs make tasks in groups."""

@@ -17,12 +17,14 @@ while the lock was calm: then nobody knows since when.
 """
 
 import sys
+from collections import deque
 from time import monotonic_ns
 from types import FrameType
 from typing import Any, Final
 
 from autoinstrument.places import capture, capture_flat
 from autoinstrument.records import ContendedHold, FlatStack, Hold, LockRecord, TaskRecord
+from autoinstrument.trackers.outbox import SHORT_WAIT_NS
 from autoinstrument.trackers.waits import WaitTracker
 
 _HOLD_DEPTH: Final = 4
@@ -92,8 +94,10 @@ class ResourceTracker(WaitTracker):
             and place[5] == outer.f_lasti
         ):
             record.place = capture_flat(sys._getframe(1), _GOT_DEPTH, task)
-        if took_ns >= self.contended_ns or self.outbox is not None or record.serial in self.watched:
+        if took_ns >= self.contended_ns or record.serial in self.watched:
             self._tell_end(wait, sys._getframe(1))
+        elif self.outbox is not None:
+            self._hand_over(wait, sys._getframe(1), self.outbox)
 
     def given_back(self, lock: Any) -> None:
         """Record that the running task gives back a lock that one task has, rightly or not."""
@@ -106,9 +110,11 @@ class ResourceTracker(WaitTracker):
         if record.waiting:
             record.handovers += 1
             if self.held is not None and owner is not None and record.taken_ns:
-                self.contended += 1
-                hold = Hold(record, owner, record.taken_ns, record.place)
-                self.held.append(ContendedHold(record.hold or hold, monotonic_ns(), record.waiting))
+                now_ns = monotonic_ns()
+                if now_ns - record.taken_ns >= SHORT_WAIT_NS:
+                    hold = record.hold or Hold(record, owner, record.taken_ns, record.place)
+                    self.contended += 1
+                    self.held.append(ContendedHold(hold, now_ns, record.waiting))
         elif owner is task and owner is not None and not record.news:
             del self.lively[record.key]
             record.taken_ns = 0
@@ -173,8 +179,7 @@ class ResourceTracker(WaitTracker):
         if record.waiting:
             record.handovers += 1
             if self.held is not None and hold is not None and hold.at_ns:
-                self.contended += 1
-                self.held.append(ContendedHold(hold, monotonic_ns(), record.waiting))
+                self._was_contended(hold, self.held)
         elif hold is not None and not record.news and not holds and record.kind in _CAN_BE_CALM:
             del self.lively[key]
             self.calm[key] = record
@@ -209,11 +214,17 @@ class ResourceTracker(WaitTracker):
                 record.known_holds.remove(hold)
                 record.own_releases += 1
                 if record.waiting and self.held is not None:
-                    self.contended += 1
-                    self.held.append(ContendedHold(hold, monotonic_ns(), record.waiting))
+                    self._was_contended(hold, self.held)
                 break
         if record.waiting:
             record.handovers += 1
+
+    def _was_contended(self, hold: Hold, held: deque[ContendedHold]) -> None:
+        """Hand a hold that ends while others wait to the exporters, unless it was short."""
+        now_ns = monotonic_ns()
+        if now_ns - hold.at_ns >= SHORT_WAIT_NS:
+            self.contended += 1
+            held.append(ContendedHold(hold, now_ns, hold.lock.waiting))
 
     def contended_holds(self) -> list[ContendedHold]:
         """Return the holds that others wait for now, as far as it is known when they began."""

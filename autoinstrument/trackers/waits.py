@@ -21,6 +21,7 @@ from typing import Any, Final
 from autoinstrument.places import capture_flat
 from autoinstrument.records import ContendedHold, Hold, LockRecord, TaskRecord, WaitRecord
 from autoinstrument.trackers.moments import Moments
+from autoinstrument.trackers.outbox import SHORT_WAIT_NS
 from autoinstrument.trackers.tasks import TaskTracker, running_task
 
 _MOST_WAITED: Final = 1_000  # tasks whose waits for one lock are added up
@@ -195,19 +196,29 @@ class WaitTracker:
                 self._waited_first(record)
             took_ns = record.waited[serial] = record.waited.get(serial, 0) + took_ns
             long = took_ns >= self.contended_ns or record.serial in self.watched
-        if not resolved or long or self.outbox is not None:
+        if not resolved or long:
             self._tell_end(wait, frame)
+        elif self.outbox is not None and wait.op == "acquire":
+            self._hand_over(wait, frame, self.outbox)
 
     def _waited_first(self, record: LockRecord) -> None:
         if len(record.waited) >= _MOST_WAITED:
             record.waited.clear()
+
+    def _hand_over(
+        self, wait: WaitRecord, frame: FrameType | None, outbox: deque[WaitRecord]
+    ) -> None:
+        """Hand a wait for a lock to the exporters, with its place if it may be shown."""
+        if wait.flat_stack is None and wait.ended_ns - wait.started_ns >= SHORT_WAIT_NS:
+            wait.flat_stack = capture_flat(frame, self.stack_depth, wait.task)
+        outbox.append(wait)
 
     def _tell_end(self, wait: WaitRecord, frame: FrameType | None) -> None:
         """Tell exporters and detectors of the end of a wait that may matter to them."""
         record = wait.lock
         if wait.flat_stack is None:
             wait.flat_stack = capture_flat(frame, self.stack_depth, wait.task)
-        if self.outbox is not None:
+        if self.outbox is not None and wait.op == "acquire":
             self.outbox.append(wait)
         if wait.how != "resolved" or (
             wait.op == "acquire"

@@ -12,7 +12,7 @@ from autoinstrument.export.metrics import Metrics
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.trace_settings import make_traces
 from autoinstrument.records import FAILED, RETURNED
-from autoinstrument.trackers.outbox import EVERY, SLOW_NS
+from autoinstrument.trackers.outbox import EVERY, SHORT_WAIT_NS, SLOW_NS
 from tests.export.play import Play
 
 
@@ -113,6 +113,7 @@ def test_holds_and_sessions_between_two_batches_are_bounded_and_counted() -> Non
         await asyncio.sleep(0)
         for _ in range(260):
             world.resources.acquired_by(lock, None)
+            world.resources.locks[id(lock)].known_holds[0].at_ns -= SHORT_WAIT_NS
             world.resources.released_by(lock, None)
             world.sessions.closed(world.sessions.opened("by hand"))
         waiting.cancel()

@@ -9,6 +9,8 @@ from collections.abc import Generator
 from autoinstrument.records import LockRecord
 from tests.trackers.conftest import FakeTask, Stage, Thing
 
+LONG = 5_000_000  # ns; shorter holds and waits are not shown
+
 
 def test_lock_taken_and_given_back_by_its_task_tells_nothing_wrong(stage: Stage) -> None:
     stage.begin("t")
@@ -122,15 +124,45 @@ def test_hold_that_others_wait_for_is_handed_to_exporters(stage: Stage) -> None:
         stage.resources.wait_started(lock, "acquire", None)
     (lasting,) = stage.resources.contended_holds()
     assert (lasting.ended_ns, lasting.waiters, lasting.hold.owner_name) == (0, 2, "owner")
-    stage.running, stage.now_ns = owner, 9_000
+    stage.running, stage.now_ns = owner, LONG
     stage.resources.released_by(other, None)
     assert list(stage.resources.held) == []
     stage.resources.released_by(lock, None)
     (held,) = stage.resources.held
-    assert (held.hold.at_ns, held.ended_ns, held.waiters) == (1_000, 9_000, 2)
+    assert (held.hold.at_ns, held.ended_ns, held.waiters) == (1_000, LONG, 2)
     assert held.hold is lasting.hold
     assert stage.resources.contended == 1
     assert stage.resources.contended_holds() == []
+
+
+def test_short_waits_and_holds_are_for_the_histogram_alone(stage: Stage) -> None:
+    stage.resources.held, stage.resources.outbox = deque(), deque()
+    lock, future, event = Thing(), FakeTask(), Thing()
+    owner = stage.begin("owner")
+    stage.resources.taken(lock, "asyncio.Lock")
+    waiter = stage.begin("waiter")
+    stage.resources.wait_started(lock, "acquire", future=future)
+    stage.running, stage.now_ns = owner, 1_000_999
+    stage.resources.given_back(lock)
+    stage.running = waiter
+    stage.resources.got(lock, future, "asyncio.Lock")
+    (wait,) = stage.resources.outbox
+    assert (wait.ended_ns - wait.started_ns, wait.flat_stack) == (999_999, None)
+    assert (list(stage.resources.held), stage.resources.contended) == ([], 0)
+    stage.resources.wait_started(event, "wait")
+    stage.resources.wait_ended(event)
+    assert list(stage.resources.outbox) == [wait]
+
+
+def test_wait_that_may_be_shown_keeps_its_place(stage: Stage) -> None:
+    stage.resources.outbox = deque()
+    lock, future = Thing(), FakeTask()
+    stage.begin("waiter")
+    stage.resources.wait_started(lock, "acquire", future=future)
+    stage.now_ns = LONG
+    stage.resources.got(lock, future, "asyncio.Lock")
+    (wait,) = stage.resources.outbox
+    assert "test_wait_that_may_be_shown_keeps_its_place" in [code.co_name for code, _ in wait.stack]
 
 
 def test_hold_that_others_wait_for_is_kept_for_nobody_without_exporters(stage: Stage) -> None:
@@ -189,16 +221,16 @@ def test_lock_of_one_owner_goes_to_who_waited(stage: Stage) -> None:
     waiter = stage.begin("waiter")
     stage.resources.wait_started(lock, "acquire", future=future)
     (lasting,) = stage.resources.contended_holds()
-    stage.running, stage.now_ns = owner, 5_000
+    stage.running, stage.now_ns = owner, LONG
     stage.resources.given_back(lock)
     (held,) = stage.resources.held
     assert held.hold is lasting.hold
-    assert (held.ended_ns, held.waiters, record.handovers, record.holds) == (5_000, 1, 1, [])
-    stage.running, stage.now_ns = waiter, 7_000
+    assert (held.ended_ns, held.waiters, record.handovers, record.holds) == (LONG, 1, 1, [])
+    stage.running, stage.now_ns = waiter, LONG + 2_000
     stage.resources.got(lock, future, "asyncio.Lock")
     (hold,) = record.holds
     assert (hold.owner_name, hold.at_ns, record.waiting, record.wait_total_ns) == (
-        ("waiter", 7_000, 0, 6_000)
+        ("waiter", LONG + 2_000, 0, LONG + 1_000)
     )
     names = [code.co_name for code, _ in hold.stack]
     assert names[0] == "test_lock_of_one_owner_goes_to_who_waited"
@@ -349,6 +381,7 @@ def test_token_that_comes_back_while_others_wait_is_handed_over(stage: Stage) ->
     (hold,) = record.holds
     assert [open_.hold for open_ in stage.resources.contended_holds()] == [hold]
     stage.resources.held = deque()
+    stage.now_ns = LONG
     stage.resources.returned(limiter, holder)
     assert record.handovers == 1
     assert [ended.hold for ended in stage.resources.held] == [hold]
