@@ -218,7 +218,7 @@ class Agent:
 
             trackers = (world.scopes, world.tasks)
             anyio_scopes.install(patches, module, trackers, self.moments, failed)
-            anyio_locks.install(patches, module, world.resources, self.moments, failed)
+            anyio_locks.install(patches, module, world.resources, world.tasks, failed)
             anyio_limiters.install(patches, module, world.resources, failed)
             asyncio_threads.install_anyio(patches, module, threads)
             self.moments.fire("library_hooked", module)

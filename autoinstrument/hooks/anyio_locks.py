@@ -7,137 +7,134 @@ Versions that build these classes on other code are left alone, as is the lock's
 
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
+from autoinstrument.hooks.lock_edits import SynchronisationPort, indented, wait_over, waits
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import Port
+from autoinstrument.hooks.ports import told
 from autoinstrument.hooks.weaving import Edit
-from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.resources import ResourceTracker
+from autoinstrument.trackers.tasks import TaskTracker
+
+_LOCK: Final = "anyio.Lock"
+_SEMAPHORE: Final = "anyio.Semaphore"
+_FUTURE: Final = "fut: asyncio.Future[None] ="
+_GIVEN_TO_OTHERS: Final = "if self._waiters:\n" + indented(told("given_back", "self"))
+_WAIT_LEFT: Final = """
+try:
+    port.wait_over(fut)
+except NameError:  # it has not waited
+    pass
+except Exception as asyncscope_error:
+    port.failed('wait_over', asyncscope_error)
+"""
 
 
-class AnyioLockPort(Port):
+class AnyioLockPort(SynchronisationPort):
     """Tells the resource tracker about anyio's synchronisation objects."""
 
     part = "anyio locks"
 
-    def __init__(self, failed: Any, resources: ResourceTracker, moments: Moments) -> None:
+    def __init__(self, failed: Any, resources: ResourceTracker, tasks: TaskTracker) -> None:
         """Keep the tracker's methods at hand."""
-        super().__init__(failed)
-        self._resources = resources
-        self._moments = moments
-
-    def held(self, lock: Any) -> None:
-        """The running task owns a lock now."""
-        try:
-            self._resources.acquired_by(lock, sys._getframe(2), "anyio.Lock")
-        except Exception as exc:
-            self.failed("held", exc)
+        super().__init__(failed, resources, tasks)
+        self.tells("owned", resources.owned)
 
     def refused(self, lock: Any) -> None:
         """A lock refuses to be taken by the task that has it, and is about to raise."""
         try:
-            self._resources.wait_started(lock, "acquire", sys._getframe(2), "anyio.Lock")
-            self._resources.wait_ended(lock, resolved=False)
+            self.resources.wait_started(lock, "acquire", sys._getframe(2), _LOCK)
+            self.resources.wait_ended(lock, resolved=False)
         except Exception as exc:
             self.failed("refused", exc)
 
-    def released(self, lock: Any) -> None:
-        """`release()` begins; it raises for everybody but the owner."""
+    def kept(self, lock: Any) -> None:
+        """A lock refuses to be released by a task that has it not, and is about to raise."""
         try:
-            self._resources.released_by(lock, sys._getframe(2))
+            self.resources.given_back_by_other(lock, sys._getframe(2))
         except Exception as exc:
-            self.failed("released", exc)
+            self.failed("kept", exc)
 
-    def permit_got(self, semaphore: Any) -> None:
-        """The running task has a permit now."""
+    def waiting_for(self, condition: Any) -> None:
+        """The running task is about to wait for a condition."""
         try:
-            self._resources.acquired_by(
-                semaphore, sys._getframe(2), "anyio.Semaphore", semaphore._value + 1
-            )
+            self.resources.wait_started(condition, "wait", sys._getframe(2), "anyio.Condition", 0)
         except Exception as exc:
-            self.failed("permit_got", exc)
-
-    def waiting(self, thing: Any, kind: str) -> None:
-        """The running task is about to wait."""
-        try:
-            op = "wait" if kind == "anyio.Condition" else "acquire"
-            permits = 1 if kind == "anyio.Lock" else 0
-            self._resources.wait_started(thing, op, sys._getframe(2), kind, permits)
-        except Exception as exc:
-            self.failed("waiting", exc)
-
-    def waited(self, thing: Any, future: Any) -> None:
-        """The running task waits no more."""
-        try:
-            self._resources.wait_ended(thing, resolved=future.done() and not future.cancelled())
-        except Exception as exc:
-            self.failed("waited", exc)
+            self.failed("waiting_for", exc)
 
     def notified(self, condition: Any, event: Any) -> None:
         """The running task waits for a condition no more, and takes the lock again."""
         try:
-            self._resources.wait_ended(condition, resolved=event.is_set())
+            self.resources.wait_ended(condition, resolved=event.is_set())
         except Exception as exc:
             self.failed("notified", exc)
 
 
 def install(
-    patches: Patches, module: ModuleType, resources: ResourceTracker, moments: Moments, failed: Any
+    patches: Patches,
+    module: ModuleType,
+    resources: ResourceTracker,
+    tasks: TaskTracker,
+    failed: Any,
 ) -> None:
     """Hook the locks of `anyio._backends._asyncio`, where they are classes of that module."""
-    port = AnyioLockPort(failed, resources, moments)
+    port = AnyioLockPort(failed, resources, tasks)
     _conditions(patches, sys.modules.get("anyio._core._synchronization"), port)
     lock = getattr(module, "Lock", None)
     if lock is None or "acquire" not in vars(lock):
         patches.off("anyio locks", "anyio.Lock", "built in another way in this version")
         return
+    owned = told("owned", "self", "task", repr(_LOCK))
+    at_once = Edit("after", owned, "self._owner_task = task")
     patches.weave(
         "anyio locks",
         lock,
         "acquire",
         port,
-        Edit("after", "port.held(self)", "self._owner_task = task"),
+        at_once,
         Edit("before", "port.refused(self)", "raise RuntimeError('Attempted to acquire"),
-        Edit("before", "port.waiting(self, 'anyio.Lock')", "fut: asyncio.Future[None] ="),
-        Edit("after", "port.waited(self, fut)\nport.held(self)", "await fut"),
-        Edit("before", "port.waited(self, fut)", "self._waiters.remove(item)"),
+        Edit("after", waits("acquire", _LOCK, "fut", 1), _FUTURE),
+        Edit("after", wait_over("fut") + owned, "await fut"),
+        Edit("before", wait_over("fut"), "self._waiters.remove(item)"),
+        Edit("before", _WAIT_LEFT, "raise"),  # cancelled when the lock was its own already
     )
+    patches.weave("anyio locks", lock, "acquire_nowait", port, at_once)
     patches.weave(
         "anyio locks",
         lock,
-        "acquire_nowait",
+        "release",
         port,
-        Edit("after", "port.held(self)", "self._owner_task = task"),
+        Edit("before", "port.kept(self)", "raise RuntimeError("),
+        Edit("after", _GIVEN_TO_OTHERS, "if self._owner_task !="),
     )
-    patches.weave("anyio locks", lock, "release", port, Edit("entry", "port.released(self)"))
     _semaphores(patches, module, port)
 
 
 def _semaphores(patches: Patches, module: ModuleType, port: AnyioLockPort) -> None:
+    taken = f"port.permit_got(self, {_SEMAPHORE!r})"
     patches.weave(
         "anyio semaphores",
         module.Semaphore,
         "acquire",
         port,
-        Edit("after", "port.permit_got(self)", "self._value -= 1"),
-        Edit("before", "port.waiting(self, 'anyio.Semaphore')", "fut: asyncio.Future[None] ="),
-        Edit("before", "port.waited(self, fut)", "try:\n    self._waiters.remove(fut)"),
-        Edit("after", "port.waited(self, fut)\nport.permit_got(self)", "await fut"),
+        Edit("after", taken, "self._value -= 1"),
+        Edit("after", waits("acquire", _SEMAPHORE, "fut"), _FUTURE),
+        Edit("before", wait_over("fut"), "try:\n    self._waiters.remove(fut)"),
+        Edit("after", wait_over("fut") + taken, "await fut"),
     )
     patches.weave(
         "anyio semaphores",
         module.Semaphore,
         "acquire_nowait",
         port,
-        Edit("after", "port.permit_got(self)", "self._value -= 1"),
+        Edit("after", taken, "self._value -= 1"),
     )
     patches.weave(
         "anyio semaphores",
         module.Semaphore,
         "release",
         port,
-        Edit("entry", "port.released(self)"),
+        Edit("entry", "port.permit_released(self)"),
     )
 
 
@@ -151,6 +148,6 @@ def _conditions(patches: Patches, module: ModuleType | None, port: AnyioLockPort
         condition,
         "wait",
         port,
-        Edit("after", "port.waiting(self, 'anyio.Condition')", "self.release()"),
+        Edit("after", "port.waiting_for(self)", "self.release()"),
         Edit("before", "port.notified(self, event)", "with CancelScope(shield=True)"),
     )

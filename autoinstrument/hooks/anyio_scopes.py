@@ -3,10 +3,15 @@
 Verified with anyio 4.6 to 4.16. anyio checks the exit itself: who runs, and which scope is the
 innermost. What it refuses is told before it raises, any other exit after the check. An entry is
 told before the deadline is looked at, which may cancel at once.
+
+Whoever takes a free lock, semaphore or limiter, or an item of a stream, passes through a shielded
+scope of anyio's own for one turn of the loop. Nobody can cancel, leave or even see it: it is not
+recorded.
 """
 
 import sys
-from types import ModuleType
+from textwrap import indent
+from types import CodeType, ModuleType
 from typing import Any, Final
 
 from autoinstrument.hooks.patching import Patches
@@ -19,10 +24,19 @@ from autoinstrument.trackers.tasks import TaskTracker
 _OTHERWISE: Final = "port.leaving(self, exc_type)"
 
 
+def _unless_checkpoint(code: str) -> str:
+    """Return code for all scopes but that of `cancel_shielded_checkpoint()`."""
+    return f"""
+if not self._shield or port_frame(1).f_code is not port.checkpoint:
+{indent(code, "    ")}
+"""
+
+
 class AnyioScopePort(ScopePort):
     """Tells the scope tracker about anyio's cancel scopes."""
 
     part = "anyio scopes"
+    checkpoint: CodeType | None = None  # whose scopes are not recorded
 
     def leaving(self, scope: Any, exc_type: Any) -> None:
         """A scope is left in an unusual way, or anyio is about to refuse its exit."""
@@ -78,14 +92,16 @@ def install(
     port = AnyioScopePort(failed, scopes, tasks, moments)
     scope = module.CancelScope
     name = "anyio scopes"
+    checkpoint = vars(module.AsyncIOBackend).get("cancel_shielded_checkpoint")
+    port.checkpoint = getattr(getattr(checkpoint, "__func__", None), "__code__", None)
+    entry = entered("anyio.CancelScope", "host_task", "self._shield")
+    leave = leaving(_OTHERWISE, "self._host_task")
     patches.weave(
         name,
         scope,
         "__enter__",
         port,
-        Edit(
-            "before", entered("anyio.CancelScope", "host_task", "self._shield"), "self._timeout()"
-        ),
+        Edit("before", _unless_checkpoint(entry), "self._timeout()"),
     )
     patches.weave(
         name,
@@ -94,7 +110,7 @@ def install(
         port,
         Edit("before", _OTHERWISE, "raise RuntimeError("),
         # anyio has made sure that its own task runs
-        Edit("after", leaving(_OTHERWISE, "self._host_task"), "self._active = False"),
+        Edit("after", _unless_checkpoint(leave), "self._active = False"),
     )
     patches.weave(name, scope, "cancel", port, Edit("entry", "port.cancelling(self)"))
     patches.weave(

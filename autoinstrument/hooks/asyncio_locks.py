@@ -8,22 +8,17 @@ import sys
 from asyncio.locks import Barrier, Condition, Event, Lock, Semaphore
 from asyncio.mixins import _LoopBoundMixin
 from asyncio.queues import Queue
-from textwrap import indent
 from time import monotonic_ns
 from typing import Any, Final
 
+from autoinstrument.hooks.lock_edits import SynchronisationPort, indented, wait_over, waits
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import RUNNING, Port, running_names, told
+from autoinstrument.hooks.ports import RUNNING, told
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.outbox import SHORT_WAIT_NS
 from autoinstrument.trackers.resources import ResourceTracker
 from autoinstrument.trackers.tasks import TaskTracker
-
-
-def _indented(code: str, levels: int = 1) -> str:
-    return indent(code, "    " * levels)
-
 
 _LOCK_TAKEN: Final = f"""
 try:
@@ -36,7 +31,7 @@ try:
         asyncscope_record.acquired += 1
     asyncscope_record = None  # after an `if`, 3.11 would trace the line that follows twice
 except Exception:
-{_indented(told("taken", "self", "'asyncio.Lock'"))}
+{indented(told("taken", "self", "'asyncio.Lock'"))}
 """
 _LOCK_GIVEN: Final = f"""
 if port.lively and port_id(self) in port.lively:
@@ -56,18 +51,19 @@ if port.lively and port_id(self) in port.lively:
         asyncscope_record.handovers += 1
         asyncscope_record.owner = None
     elif self._locked:
-{_indented(told("given_back", "self"), 2)}
+{indented(told("given_back", "self"), 2)}
 """
+_LOCK_GOT: Final = told("got", "self", "fut", "'asyncio.Lock'")
 _PERMIT_TAKEN: Final = f"""
 try:
     asyncscope_record = port_calm(port_id(self))
     if asyncscope_record is None:
-        port.permit_got(self)
+        port.permit_got(self, 'asyncio.Semaphore')
     else:
         asyncscope_record.takers.append(port_live(port_id({RUNNING})))
         asyncscope_record.acquired += 1
 except Exception:
-    port.permit_got(self)
+    port.permit_got(self, 'asyncio.Semaphore')
 """
 _PERMIT_GIVEN: Final = f"""
 try:
@@ -85,22 +81,11 @@ try:
 except Exception:
     asyncscope_known = False
 if not asyncscope_known:
-{_indented(told("item_taken", "self"))}
+{indented(told("item_taken", "self"))}
 """
-_LOCK_GOT: Final = told("got", "self", "fut", "'asyncio.Lock'")
 
 
-def _waits(op: str, kind: str, future: str, permits: int = 0) -> str:
-    """Return code that tells that the running task is about to wait for `self`."""
-    return told("wait_started", "self", repr(op), "None", repr(kind), repr(permits), future)
-
-
-def _wait_over(future: str) -> str:
-    """Return code that tells that it waits no more, if that was not told."""
-    return f"if port_id({future}) in port.waiting:\n" + _indented(told("wait_over", future))
-
-
-class LockPort(Port):
+class LockPort(SynchronisationPort):
     """Tells the resource tracker about asyncio's synchronisation objects."""
 
     part = "locks"
@@ -109,42 +94,20 @@ class LockPort(Port):
         self, failed: Any, resources: ResourceTracker, tasks: TaskTracker, moments: Moments
     ) -> None:
         """Keep the tracker's methods at hand."""
-        super().__init__(failed)
-        self.inline = {
-            **running_names(tasks),
+        super().__init__(failed, resources, tasks)
+        self.inline |= {
             "takers": resources.consumers.get,
             "taken": resources.lively.get,
             "calm": resources.calm.get,
             "now": monotonic_ns,
         }
         self.lively = resources.lively
-        self.waiting = resources.waiting
-        self.resources = resources
-        self._acquired = resources.acquired_by
-        self._released = resources.released_by
+        self.tells("taken", resources.taken)
+        self.tells("got", resources.got)
         self._wait_started = resources.wait_started
         self._wait_ended = resources.wait_ended
         self._moments = moments
-        self.tells("taken", resources.taken)
-        self.tells("got", resources.got)
-        self.tells("given_back", resources.given_back)
-        self.tells("wait_started", resources.wait_started)
-        self.tells("wait_over", resources.wait_over)
         self.tells("item_taken", resources.consumed)
-
-    def permit_got(self, semaphore: Any) -> None:
-        """The running task has a permit now."""
-        try:
-            self._acquired(semaphore, sys._getframe(2), "asyncio.Semaphore", semaphore._value + 1)
-        except Exception as exc:
-            self.failed("permit_got", exc)
-
-    def permit_released(self, semaphore: Any) -> None:
-        """A permit is given back, or made."""
-        try:
-            self._released(semaphore, sys._getframe(2))
-        except Exception as exc:
-            self.failed("permit_released", exc)
 
     def at_barrier(self, barrier: Any) -> None:
         """The running task is about to wait for the other parties."""
@@ -196,9 +159,9 @@ def install(
         "acquire",
         port,
         Edit("begins", _LOCK_TAKEN, "if not self._locked and"),
-        Edit("after", _waits("acquire", "asyncio.Lock", "fut", 1), fut),
+        Edit("after", waits("acquire", "asyncio.Lock", "fut", 1), fut),
         Edit("after", _LOCK_GOT, "await fut"),
-        Edit("after", _wait_over("fut"), removed),
+        Edit("after", wait_over("fut"), removed),
     )
     patches.weave("locks", Lock, "release", port, Edit("entry", _LOCK_GIVEN))
     patches.weave(
@@ -207,8 +170,8 @@ def install(
         "acquire",
         port,
         Edit("returns", _PERMIT_TAKEN),
-        Edit("after", _waits("acquire", "asyncio.Semaphore", "fut"), fut),
-        Edit("after", _wait_over("fut"), removed),
+        Edit("after", waits("acquire", "asyncio.Semaphore", "fut"), fut),
+        Edit("after", wait_over("fut"), removed),
     )
     patches.weave("semaphores", Semaphore, "release", port, Edit("entry", _PERMIT_GIVEN))
     for holder, kind in ((Event, "asyncio.Event"), (Condition, "asyncio.Condition")):
@@ -217,8 +180,8 @@ def install(
             holder,
             "wait",
             port,
-            Edit("after", _waits("wait", kind, "fut"), fut),
-            Edit("after", _wait_over("fut"), removed),
+            Edit("after", waits("wait", kind, "fut"), fut),
+            Edit("after", wait_over("fut"), removed),
         )
     _barriers(patches, port)
     _queues(patches, port)
@@ -238,9 +201,9 @@ def _queues(patches: Patches, port: LockPort) -> None:
             Queue,
             name,
             port,
-            Edit("after", _waits(name, "asyncio.Queue", future), f"{future} = self._get_loop()"),
-            Edit("after", _wait_over(future), f"await {future}"),
-            Edit("before", _wait_over(future), f"{future}.cancel()"),
+            Edit("after", waits(name, "asyncio.Queue", future), f"{future} = self._get_loop()"),
+            Edit("after", wait_over(future), f"await {future}"),
+            Edit("before", wait_over(future), f"{future}.cancel()"),
             *([Edit("returns", _ITEM_TAKEN)] if name == "get" else []),
         )
 

@@ -9,8 +9,10 @@ or forgotten lock escapes, and what is never contended costs next to nothing. Wh
 may hide is a release by another task while nobody waits.
 
 Of a lock that one task has at a time (`taken`, `got`, `given_back`) the record itself says who,
-since when and where, and a `Hold` is made of that for whoever asks. Semaphores, limiters and what
-is told by hand (`acquired_by`, `released_by`) have a list of holds.
+since when and where, and a `Hold` is made of that for whoever asks. anyio's lock knows its owner:
+it is never calm, since only its acquisition has to be recorded (`owned`), and its release if
+somebody waits. Semaphores, limiters and what is told by hand (`acquired_by`, `released_by`) have
+a list of holds.
 
 A hold is contended if somebody waits when it ends. Exporters are given those, unless they began
 while the lock was calm: then nobody knows since when.
@@ -56,6 +58,26 @@ class ResourceTracker(WaitTracker):
         if not task.last_name:
             task.remember_name()
         self._is_news(record, record.place)
+
+    def owned(self, lock: Any, task: Any, kind: str) -> None:
+        """Record that the running task, `task`, owns a lock that knows its owner itself.
+
+        Called by `acquire()` itself: its callers are the frames above.
+        """
+        record = self.locks.get(id(lock))
+        if record is None:
+            record = self.lock_of(lock, kind)
+            self.lively[record.key] = record
+        owner = record.owner
+        if owner is None or owner() is not task:
+            owner = record.owner = self._tasks.record_of(task)
+            if owner is None:
+                return
+        record.acquired += 1
+        record.taken_ns = monotonic_ns()
+        record.place = capture_flat(sys._getframe(2), _HOLD_DEPTH, owner)
+        if not owner.last_name:
+            owner.remember_name()
 
     def got(self, lock: Any, future: Any, kind: str) -> None:
         """Record that a wait is over and the running task has the lock; one task has it at a time.
@@ -105,7 +127,7 @@ class ResourceTracker(WaitTracker):
         if record is None:
             return
         task, owner = self._tasks.current(), record.owner
-        if owner is None or owner is not task:
+        if (owner is None or owner is not task) and not self._was_cancelled_with(record, task):
             self.given_back_by_other(lock, sys._getframe(1))
         if record.waiting:
             record.handovers += 1
@@ -133,6 +155,17 @@ class ResourceTracker(WaitTracker):
         record.foreign_releases += 1
         stack = capture(frame, self.stack_depth)
         self._moments.fire("lock_released", record, hold, self._tasks.current(), stack)
+
+    def _was_cancelled_with(self, record: LockRecord, task: TaskRecord | None) -> bool:
+        """End the wait of a task that was cancelled when the lock was its own already.
+
+        anyio's `acquire()` then gives the lock back before it raises.
+        """
+        wait = task.wait if task is not None else None
+        if wait is None or wait.lock is not record or wait.op != "acquire":
+            return False
+        self._end(wait, resolved=True, frame=sys._getframe(2))
+        return True
 
     def acquired_by(
         self, lock: Any, frame: FrameType | None, kind: str = "", permits: int = 1
@@ -170,6 +203,8 @@ class ResourceTracker(WaitTracker):
         hold = _hold_of(holds, task)
         if hold is not None and hold.owner is task:
             record.own_releases += 1
+        elif self._was_cancelled_with(record, task):
+            hold = None
         else:
             record.foreign_releases += 1
             stack = capture(frame, self.stack_depth)

@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import weakref
+from time import monotonic_ns
 from typing import Any
 
+import anyio
 import pytest
 
 from autoinstrument.records import LockRecord
@@ -25,6 +27,9 @@ def records(agent: Any) -> list[LockRecord]:
 
 def kinds(agent: Any) -> list[str]:
     return [finding.kind for finding in agent.findings.all()]
+
+
+LOCKS = pytest.mark.parametrize("make", [asyncio.Lock, anyio.Lock], ids=["asyncio", "anyio"])
 
 
 @pytest.mark.parametrize("make", [asyncio.Lock, lambda: asyncio.Semaphore(2)], ids=["lock", "two"])
@@ -49,11 +54,12 @@ def test_calm_lock_knows_its_holder_and_counts_exactly(install: Install, make: A
     assert agent.world.resources.statistics()["acquired"] == OFTEN + 1
 
 
-def test_holder_of_a_calm_lock_is_another_task_each_time(install: Install) -> None:
+@LOCKS
+def test_holder_of_a_calm_lock_is_another_task_each_time(install: Install, make: Any) -> None:
     agent = install()
 
     async def main() -> None:
-        lock = asyncio.Lock()
+        lock = make()
         await take_often(lock)
         (record,) = records(agent)
 
@@ -64,21 +70,22 @@ def test_holder_of_a_calm_lock_is_another_task_each_time(install: Install) -> No
 
         for _ in range(3):
             await asyncio.create_task(once())
-        assert record.key in agent.world.resources.calm
+        assert (record.key in agent.world.resources.calm) is (make is asyncio.Lock)
 
     asyncio.run(main())
 
 
-def test_wait_ends_the_calm_and_finds_the_deadlock(install: Install) -> None:
+@LOCKS
+def test_wait_ends_the_calm_and_finds_the_deadlock(install: Install, make: Any) -> None:
     agent = install()
 
     async def main() -> None:
-        first, second = asyncio.Lock(), asyncio.Lock()
+        first, second = make(), make()
         await take_often(first)
         await take_often(second)
-        assert len(agent.world.resources.calm) == 2
+        assert len(agent.world.resources.calm) == (2 if make is asyncio.Lock else 0)
 
-        async def both(one: asyncio.Lock, other: asyncio.Lock) -> None:
+        async def both(one: Any, other: Any) -> None:
             async with one:
                 await asyncio.sleep(0)
                 async with other:
@@ -101,11 +108,12 @@ def test_wait_ends_the_calm_and_finds_the_deadlock(install: Install) -> None:
     assert '"ba"' in message
 
 
-def test_calm_lock_forgotten_by_a_task_is_found(install: Install) -> None:
+@LOCKS
+def test_calm_lock_forgotten_by_a_task_is_found(install: Install, make: Any) -> None:
     agent = install()
 
     async def main() -> None:
-        lock = asyncio.Lock()
+        lock = make()
         await take_often(lock)
 
         async def forgetful() -> None:
@@ -138,6 +146,79 @@ def test_permit_of_a_calm_semaphore_given_back_by_another_task(install: Install)
         await asyncio.create_task(give())
         assert record.holds == []
         assert record.foreign_releases == 1
+
+    asyncio.run(main())
+
+
+def test_free_anyio_lock_knows_holder_place_and_time_however_often_it_was_taken(
+    install: Install,
+) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = anyio.Lock()
+        await take_often(lock)
+        (record,) = records(agent)
+        assert record.holds == []
+        before_ns = monotonic_ns()
+        async with lock:
+            (hold,) = record.holds
+            assert hold.owner is agent.world.tasks.current()
+            assert [code.co_name for code, _ in hold.stack][:2] == ["__aenter__", "main"]
+            assert before_ns <= hold.at_ns <= monotonic_ns()
+        assert record.holds == []
+        assert agent.world.resources.calm == {}
+
+    asyncio.run(main())
+    assert agent.world.resources.statistics()["acquired"] == OFTEN + 1
+    assert agent.world.scopes.entered == 0  # anyio's own checkpoints are nobody's scopes
+
+
+def test_refusals_of_an_anyio_lock_are_found(install: Install) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = anyio.Lock()
+        await take_often(lock)
+        (record,) = records(agent)
+
+        async def other() -> None:
+            with pytest.raises(RuntimeError):
+                lock.release()
+
+        async with lock:
+            await asyncio.create_task(other(), name="other")
+            assert [hold.owner_name for hold in record.holds] == ["owner"]
+            with pytest.raises(RuntimeError):
+                await lock.acquire()
+
+    async def named() -> None:
+        await asyncio.create_task(main(), name="owner")
+
+    asyncio.run(named())
+    assert kinds(agent) == ["lock_released_by_other_task", "lock_reentry"]
+    assert 'main() by task "owner"' in agent.findings.all()[0].message
+
+
+@pytest.mark.parametrize("make", [anyio.Lock, lambda: anyio.Semaphore(1)], ids=["lock", "one"])
+def test_task_cancelled_when_the_lock_is_its_own_waits_no_more(install: Install, make: Any) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = make()
+        await lock.acquire()
+        task = asyncio.create_task(lock.acquire())
+        waiting = agent.world.resources.waiting
+        await asyncio.sleep(0)
+        assert len(waiting) == 1
+        lock.release()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert waiting == {}
+        (record,) = records(agent)
+        assert (record.waiting, record.acquired, record.holds) == (0, 1, [])
+        assert record.foreign_releases == 0
 
     asyncio.run(main())
 
