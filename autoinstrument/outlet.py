@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _DEADLINE_S: Final = 1.6  # with encoding before and the interpreter after it, an exit takes 2 s
 
+_OTHER_DRAIN_S: Final = 0.3
+
 _LOADING_S: Final = 10.0  # the SDK loads in 0.1 s; a busy machine may take seconds
 
 SpanContext = tuple[int, int, int]
@@ -142,6 +144,7 @@ class Outlet:
         if not self._on:
             return []
         self._on = False
+        self._draining.acquire(timeout=_OTHER_DRAIN_S)  # one that runs has the agent's thread still
         self._collector.settle()
         batch, unfinished = self._batch(), self._collector.unfinished()
         if self._made is None and batch.is_empty() and unfinished.is_empty():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.threads import Threads
 from autoinstrument.records import (
     ContendedHold,
@@ -50,8 +51,8 @@ class Batch:
     blocked: list[BlockedPeriod] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
-    live: list[TaskRecord] = field(default_factory=list)
-    """Tasks that still run, oldest first; never exported from here, but needed as parents."""
+    live: LiveTasks = field(default_factory=LiveTasks)
+    """Tasks that still run; never exported from here, but needed as parents."""
     threads: Threads = field(default_factory=dict)
     """The threads in which loops run or ran, for `thread_of`."""
     delays_ns: list[int] = field(default_factory=list)

@@ -2,12 +2,14 @@
 
 from collections import deque
 from time import monotonic_ns
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from autoinstrument.export.batch import SPARE, Batch, BlockedPeriod
+from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.threads import LoopThreads
 from autoinstrument.records import UNTIMED, Finding, LoopRecord, RawStack, TaskRecord
 from autoinstrument.trackers.outbox import TaskOutbox, take_all
+from autoinstrument.trackers.roster import Newcomers
 from autoinstrument.trackers.tasks import outcome_of
 from autoinstrument.world import World
 
@@ -41,6 +43,8 @@ class Collector:
         world.resources.held = deque(maxlen=keep // 4)
         world.sessions.outbox = deque(maxlen=keep // 4)
         world.generators.outbox = deque(maxlen=keep // 4)
+        self._live = LiveTasks()
+        self._new = Newcomers(world.tasks.live, lambda: world.tasks.created)
         self._threads = LoopThreads(world.moments)
         world.findings.added.append(self._findings.append)
         world.moments.on("blocked", self._block_ended)
@@ -57,6 +61,9 @@ class Collector:
         world = self._world
         ended = self._ended()  # before anything is taken out, as more ends meanwhile
         tasks = self._tasks.emptied()
+        first = self._first
+        self._live.add([task for task in self._new.take() if task.serial > first])
+        self._live.ended(tasks)
         passed_over = self._tasks.passed_over
         left_out, self._passed_over = passed_over - self._passed_over, passed_over
         scopes, generators = _emptied(world.scopes.outbox), _emptied(world.generators.outbox)
@@ -71,7 +78,7 @@ class Collector:
             self._taken[kind] = self._taken.get(kind, 0) + count
         self.dropped = sum(max(0, ended[kind] - self._taken[kind]) for kind in ended)
         return Batch(
-            tasks=[task for task in tasks if task.serial > self._first] if self._first else tasks,
+            tasks=[task for task in tasks if task.serial > first] if first else tasks,
             left_out=left_out,
             scopes=scopes,
             waits=_emptied(world.resources.outbox),
@@ -81,7 +88,7 @@ class Collector:
             blocked=_emptied(self._blocked),
             findings=_emptied(self._findings),
             counters=self._counters(),
-            live=self._pending(),
+            live=self._live,
             threads=self._threads.known,
         )
 
@@ -97,9 +104,8 @@ class Collector:
 
     def _counters(self) -> dict[str, int]:
         return {
-            f"{group}.{name}": count - self._before.get(f"{group}.{name}", 0)
-            for group, counts in self._world.statistics().items()
-            for name, count in counts.items()
+            f"tasks.{name}": count - self._before.get(f"tasks.{name}", 0)
+            for name, count in self._world.tasks.statistics().items()
         }
 
     def settle(self) -> None:
@@ -138,13 +144,14 @@ class Collector:
         )
 
     def _pending(self) -> list[TaskRecord]:
-        pending = self._world.tasks.pending()
-        return sorted((task for task in pending if task.serial > self._first), key=_serial)
+        return [task for task in self._world.tasks.pending() if task.serial > self._first]
 
     def after_fork(self) -> None:
         """In a forked child: what began before the fork is the parent's to export."""
         world = self._world
         self._first = world.tasks.created
+        self._live = LiveTasks()
+        self._new = Newcomers(world.tasks.live, lambda: world.tasks.created)
         self._first_session = world.sessions.count
         self._before = {}
         self._before = self._counters()
@@ -162,10 +169,6 @@ class Collector:
             if outbox is not None:
                 outbox.clear()
         self._tasks.clear()
-
-
-def _serial(record: Any) -> int:
-    return int(record.serial)
 
 
 def _emptied(outbox: deque[T] | None) -> list[T]:

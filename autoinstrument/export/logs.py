@@ -1,10 +1,10 @@
 """Log records: findings, work that has been open for long, and what was dropped."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from autoinstrument.export.ids import WallClock
+from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.spans import finding_attributes
 from autoinstrument.export.statics import Attribute, Statics
 from autoinstrument.export.traces import Placement
@@ -68,24 +68,17 @@ class LongOpen:
         self._after_ns = int(long_open_s * 1e9)
         self._clock = clock
         self._statics = statics
-        self._done_ns = 0  # tasks created up to then were announced
 
     def check(
         self,
-        live: Sequence[TaskRecord],
+        live: LiveTasks,
         now_ns: int,
         place: Callable[[TaskRecord], Placement],
     ) -> list[LogRecord]:
-        """Return log records about tasks in `live`, oldest first, that became too old."""
-        limit_ns = now_ns - self._after_ns
-        if not self._after_ns or not live or live[0].created_ns > limit_ns:
+        """Return log records about tasks in `live` that became too old."""
+        if not self._after_ns:
             return []
-        first = bisect_right(live, self._done_ns, key=_created)
-        last = bisect_left(live, limit_ns, key=_created)
-        old = live[first:last][:_MOST_ANNOUNCED]
-        if not old:
-            return []
-        self._done_ns = old[-1].created_ns
+        old = live.grown_old(now_ns - self._after_ns, _MOST_ANNOUNCED)
         return [self._announce(record, now_ns, place(record)) for record in old if not record.ended]
 
     def _announce(self, record: TaskRecord, now_ns: int, where: Placement) -> LogRecord:
@@ -104,7 +97,3 @@ class LongOpen:
         body += f", waiting at {waiting}." if waiting else "."
         at_ns = self._clock.at(now_ns)
         return LogRecord("asyncscope.task.long_open", body, "info", at_ns, tuple(attributes), where)
-
-
-def _created(record: TaskRecord) -> int:
-    return record.created_ns

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from autoinstrument import __version__
 from autoinstrument.export.batch import Batch
+from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.meter import Meter, Observation
 from autoinstrument.export.resource import SCOPE
 from autoinstrument.records import TaskRecord
@@ -157,7 +158,7 @@ def for_metrics(batch: Batch) -> Batch:
         holds=[],
         sessions=[],
         generators=[],
-        live=[],
+        live=LiveTasks(),
     )
 
 

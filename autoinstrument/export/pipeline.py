@@ -13,6 +13,7 @@ from typing import Final
 from autoinstrument.export import logs
 from autoinstrument.export.batch import SPARE, Batch, ExportSettings
 from autoinstrument.export.ids import WallClock
+from autoinstrument.export.live_tasks import KnownTasks, LiveTasks
 from autoinstrument.export.logs import LogRecord, LongOpen
 from autoinstrument.export.slices import SLICE, give_way, in_slices
 from autoinstrument.export.span import Span
@@ -60,7 +61,7 @@ class Pipeline:
         self.dropped["budget"] += batch.left_out
         open_tasks = unfinished.tasks if unfinished is not None else []
         batch.tasks = self._look_at(batch.tasks, batch.live)
-        known = {r.serial: r for r in (*batch.live, *open_tasks, *batch.tasks)}
+        known = KnownTasks((*open_tasks, *batch.tasks), batch.live)
         self.traces.over(batch.tasks)
         records = self._findings_logs(batch, known)
         tasks = self._tasks(batch, known, now_ns)
@@ -80,7 +81,7 @@ class Pipeline:
         self.spans += len(spans)
         return spans, records
 
-    def _look_at(self, tasks: list[TaskRecord], live: list[TaskRecord]) -> list[TaskRecord]:
+    def _look_at(self, tasks: list[TaskRecord], live: LiveTasks) -> list[TaskRecord]:
         """Return the tasks to place: in a storm the first ones, and those that matter.
 
         Placing a task takes 2 us and a look at it 0.2 us (CPython 3.13, 2 shared cores, 2026-11);
@@ -92,11 +93,11 @@ class Pipeline:
             return tasks
         found = tasks[:most]
         needed = {task.creator for task in found}
-        needed.update(task.creator for task in live)
         for start in range(most, len(tasks), _GLANCES):
             for task in tasks[start : start + _GLANCES]:
                 if (
                     task.serial in needed
+                    or task.serial in live.creators
                     or task.ended_ns - task.created_ns >= SLOW_NS
                     or (task.story is not None and (task.outcome == FAILED or task.trace))
                 ):
@@ -108,10 +109,10 @@ class Pipeline:
 
     # -- findings --------------------------------------------------------------------------
 
-    def _findings_logs(self, batch: Batch, known: Mapping[int, TaskRecord]) -> list[LogRecord]:
+    def _findings_logs(self, batch: Batch, known: KnownTasks) -> list[LogRecord]:
         if not batch.findings:
             return []
-        by_name = {record.name: record for record in known.values()}
+        by_name = known.named({finding.task for finding in batch.findings} - {""})
         found = []
         for finding in batch.findings:
             record = by_name.get(finding.task)
@@ -125,7 +126,7 @@ class Pipeline:
 
     # -- tasks, which are most of all there is -------------------------------------------------
 
-    def _tasks(self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int) -> _Placed:
+    def _tasks(self, batch: Batch, known: KnownTasks, now_ns: int) -> _Placed:
         """Return the tasks that may have a span, each with its place."""
         tasks = sorted(batch.tasks, key=_serial)
         found = []
@@ -142,14 +143,11 @@ class Pipeline:
             found.append(pair)
         return found
 
-    def _children(
-        self, batch: Batch, placed: _Placed, known: Mapping[int, TaskRecord]
-    ) -> dict[int, list[Link]]:
+    def _children(self, batch: Batch, placed: _Placed, known: KnownTasks) -> dict[int, list[Link]]:
         """Return links from the tasks of a batch to what they created in other traces."""
         found: dict[int, list[Link]] = defaultdict(list)
         ours = {task.serial for task, _ in placed}
-        others = [t for t in known.values() if t.creator in ours and t.serial not in ours]
-        placed_too = [(task, self.traces.place(task, known)) for task in others]
+        placed_too = [(task, self.traces.place(task, known)) for task in known.created_by(ours)]
         for task, place in (*placed, *placed_too):
             if place.link is None and not place.trace.foreign:
                 continue
@@ -177,7 +175,7 @@ class Pipeline:
     # -- what else there is to make ---------------------------------------------------------------
 
     def _work(
-        self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int, *, open_too: bool
+        self, batch: Batch, known: KnownTasks, now_ns: int, *, open_too: bool
     ) -> Iterator[tuple[Trace, Make]]:
         """Yield each possible span with its trace; nothing is made for traces not kept."""
         maker = self._maker
@@ -200,7 +198,7 @@ class Pipeline:
             yield place.trace, partial(maker.blocked, period, place, now_ns)
 
     def _holds_and_sessions(
-        self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int, *, open_too: bool
+        self, batch: Batch, known: KnownTasks, now_ns: int, *, open_too: bool
     ) -> Iterator[tuple[Trace, Make]]:
         for held in batch.holds:
             if open_too or held.ended_ns - held.hold.at_ns >= SHORT_WAIT_NS:
@@ -210,9 +208,7 @@ class Pipeline:
             place = self._owner(session.owner, known)
             yield place.trace, partial(self._maker.session, session, place, now_ns)
 
-    def _scopes(
-        self, batch: Batch, known: Mapping[int, TaskRecord], now_ns: int
-    ) -> Iterator[tuple[Trace, Make]]:
+    def _scopes(self, batch: Batch, known: KnownTasks, now_ns: int) -> Iterator[tuple[Trace, Make]]:
         shown = [scope for scope in batch.scopes if not self._is_small_talk(scope)]
         around = enclosing(shown)
         for scope in shown:
@@ -237,7 +233,7 @@ class Pipeline:
             return False
         return bool(scope.stack) and not self._maker.statics.is_users(scope.stack[0])
 
-    def _owner(self, task: TaskRecord | None, known: Mapping[int, TaskRecord]) -> Placement:
+    def _owner(self, task: TaskRecord | None, known: KnownTasks) -> Placement:
         if task is not None:
             return self.traces.place(task, known)
         if self._orphans is None or self._orphans.trace.spans > 1000:

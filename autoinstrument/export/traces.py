@@ -18,8 +18,8 @@ oldest first.
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from autoinstrument.export.ids import TASK, SpanIds
 from autoinstrument.export.sampling import Budget, HeadSampler
@@ -35,6 +35,16 @@ _UNSURE_NS: Final = 1_000_000_000
 
 SpanContext = tuple[int, int, int]
 """Trace number, span number, W3C flags."""
+
+
+if TYPE_CHECKING:  # making one takes long
+    from typing import Protocol
+
+    class Known(Protocol):
+        """Where creators are found."""
+
+        def get(self, serial: int, /) -> TaskRecord | None:
+            """Return a task by its number."""
 
 
 class Trace:
@@ -142,9 +152,7 @@ class Traces:
         self._lock = threading.RLock()
         self._remote = remote
 
-    def place_all(
-        self, tasks: Sequence[TaskRecord], known: Mapping[int, TaskRecord]
-    ) -> list[Placement]:
+    def place_all(self, tasks: Sequence[TaskRecord], known: "Known") -> list[Placement]:
         """Place tasks in the order of their numbers, so that creators come first."""
         if len(self._placed) + len(tasks) > self._keep:  # not in the middle of a batch
             _forget(self._placed)
@@ -157,7 +165,7 @@ class Traces:
     def _place_some(
         self,
         tasks: Sequence[TaskRecord],
-        known: Mapping[int, TaskRecord],
+        known: "Known",
         found: list[Placement],
     ) -> None:
         """Place tasks; what nearly all are, a child of a creator that is placed, in one piece."""
@@ -181,7 +189,7 @@ class Traces:
                     placement = self._place_one(record)
             found.append(placement)
 
-    def place(self, record: TaskRecord, known: Mapping[int, TaskRecord]) -> Placement:
+    def place(self, record: TaskRecord, known: "Known") -> Placement:
         """Return a task's placement, made now when it has none; `known` finds creators."""
         placement = self._placement(record)
         if placement is not None:
@@ -221,15 +229,14 @@ class Traces:
             placement = self._place_one(record)
             return placement if placement.trace is trace else None
 
-    def link_of(
-        self, record: TaskRecord, placement: Placement, known: Mapping[int, TaskRecord]
-    ) -> Link | None:
+    def link_of(self, record: TaskRecord, placement: Placement, known: "Known") -> Link | None:
         """Return the link to where a task comes from, if that is another trace.
 
         A task below a span of the program is placed before its creator may be.
         """
-        if placement.link is None and placement.trace.foreign and record.creator in known:
-            creator = self.place(known[record.creator], known)
+        created_by = known.get(record.creator) if placement.trace.foreign else None
+        if placement.link is None and created_by is not None:
+            creator = self.place(created_by, known)
             if creator.trace is not placement.trace:
                 link = Link(creator.trace.trace_id, creator.span_id, "created_by")
                 placement.link = link
@@ -273,7 +280,7 @@ class Traces:
         """Begin a trace that shares the fate of another one with the sampler."""
         return Trace(self._new_id(), sampled=of.sampled)
 
-    def _unplaced(self, record: TaskRecord, known: Mapping[int, TaskRecord]) -> list[TaskRecord]:
+    def _unplaced(self, record: TaskRecord, known: "Known") -> list[TaskRecord]:
         """Return the task and its ancestors that have no placement, youngest first."""
         chain = [record]
         while len(chain) < _ANCESTORS:

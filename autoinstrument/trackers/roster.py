@@ -30,6 +30,38 @@ _SLICE: Final = 1_000
 _give_way = time.sleep  # bound before a test suite mocks it
 
 
+class Newcomers(Generic[R]):
+    """Finds what was added to a registry since the last time; used in one thread at a time."""
+
+    def __init__(self, live: dict[int, R], made: Callable[[], int]) -> None:
+        """Begin with nothing.
+
+        Args:
+            live: the registry, to whose end new records are added by any thread.
+            made: returns how many records were numbered so far.
+        """
+        self._live = live
+        self._made = made
+        self._known = 0
+        self._last: set[int] = set()
+        self._is_settled = True
+
+    def take(self) -> list[R]:
+        """Return what was added since the last time, the latest first."""
+        made = self._made()
+        if made == self._known and self._is_settled:
+            return []
+        try:
+            latest = list(islice(reversed(self._live.values()), made - self._known + 2 * _AGAIN))
+        except RuntimeError:  # changed meanwhile, where threads really run at the same time
+            return []
+        known, last = self._known - _AGAIN, self._last
+        self._is_settled = made == self._known
+        self._known = made
+        self._last = {record.serial for record in latest if record.serial > made - _AGAIN}
+        return [record for record in latest if record.serial > known and record.serial not in last]
+
+
 class Roster(Generic[R]):
     """Goes through a registry in turns; used in one thread at a time."""
 
@@ -45,32 +77,14 @@ class Roster(Generic[R]):
         """
         self.rounds = 0
         self._live = live
-        self._made = made
+        self._new = Newcomers(live, made)
         self._is_over = is_over
         self._due: list[R] = []
         self._done: list[R] = []
-        self._known = 0
-        self._last: set[int] = set()
-        self._is_settled = True
 
     def __len__(self) -> int:
         """Return how many records it has; some may be over."""
         return len(self._due) + len(self._done)
-
-    def _take_new(self) -> list[R]:
-        """Return what was made since the last time."""
-        made = self._made()
-        if made == self._known and self._is_settled:
-            return []
-        try:
-            latest = list(islice(reversed(self._live.values()), made - self._known + 2 * _AGAIN))
-        except RuntimeError:  # changed meanwhile, where threads really run at the same time
-            return []
-        known, last = self._known - _AGAIN, self._last
-        self._is_settled = made == self._known
-        self._known = made
-        self._last = {record.serial for record in latest if record.serial > made - _AGAIN}
-        return [record for record in latest if record.serial > known and record.serial not in last]
 
     def turn(self, most: int) -> list[R]:
         """Return the next records of this round, or the first ones of a new round.
@@ -78,7 +92,7 @@ class Roster(Generic[R]):
         What is new comes in addition to `most`, so that a round comes to its end however much is
         made; of very much only a part.
         """
-        new = self._take_new()
+        new = self._new.take()
         if not self._due:
             self._due, self._done = self._done, self._due
             self.rounds += 1
@@ -100,7 +114,7 @@ class Roster(Generic[R]):
 
     def slices(self, size: int) -> Iterator[list[R]]:
         """Yield all records, `size` at a time; no turn may be taken meanwhile."""
-        self._due += self._take_new()
+        self._due += self._new.take()
         for part in (self._done, self._due):
             for start in range(0, len(part), size):
                 yield part[start : start + size]

@@ -4,6 +4,7 @@ from types import CodeType
 from typing import Any
 
 from autoinstrument.export.batch import Batch
+from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.records import (
     CANCELLED,
     ENDED,
@@ -160,7 +161,7 @@ class Play:
         over = [r for r in self.tasks.values() if r.ended_ns]
         tasks = [self.tasks[name] for name in names] if names else over
         live = [r for r in self.tasks.values() if not r.ended_ns]
-        return Batch(tasks=tasks, live=live, **more)
+        return Batch(tasks=tasks, live=LiveTasks(live), **more)
 
 
 def finding(task: str, kind: str = "blocking_call") -> Finding:

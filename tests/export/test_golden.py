@@ -387,7 +387,7 @@ def test_task_open_for_long_is_announced_once(tmp_path: Path) -> None:
     play.task("hung", 1)
     play.tasks["hung"].created_ns = 1
     batch = play.batch()
-    spans = export(tmp_path, batch, batch, unfinished=Batch(tasks=batch.live), long_open_s=2.0)
+    spans = export(tmp_path, batch, batch, unfinished=Batch(tasks=[*batch.live]), long_open_s=2.0)
     (record,) = logs(tmp_path)
     assert record.event_name == "asyncscope.task.long_open"
     assert record.span_id == named(spans, "hung").span_id
