@@ -150,7 +150,7 @@ class Agent:
             from autoinstrument.hooks import child_processes
 
             self.watch.drains["export"] = self.outlet.drain
-            self.watch.looked = self.outlet.pulse.look
+            self.watch.blocks.looked = self.outlet.pulse.look
             self.outlet.come_before_providers = self._finish_first
             patches.when_imported("opentelemetry.trace", self.outlet.tracing_imported)
             child_processes.install(

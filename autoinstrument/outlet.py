@@ -13,11 +13,11 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from autoinstrument.clocks import computed_ns
 from autoinstrument.config.load import exporter_names
 from autoinstrument.config.schema import Settings
 from autoinstrument.native import allocate_lock
 from autoinstrument.records import TaskRecord
-from autoinstrument.watch import computed_ns
 from autoinstrument.world import World
 
 if TYPE_CHECKING:

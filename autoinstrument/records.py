@@ -703,6 +703,7 @@ class LoopRecord(weakref.ref[Any]):
         "errors",
         "key",
         "kind",
+        "native_id",
         "runs",
         "serial",
         "thread_id",
@@ -712,6 +713,7 @@ class LoopRecord(weakref.ref[Any]):
     serial: int
     kind: str
     thread_id: int  # 0 while it does not run
+    native_id: int  # the operating system's number of that thread
     cpu_clock: int  # clock of that thread's processor time; 0 where there is none
     runs: int
     closed_ns: int

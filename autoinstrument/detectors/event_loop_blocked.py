@@ -32,8 +32,8 @@ def attach(world: World) -> None:
         path = " called by ".join(f"{name}()" for name in functions_of(stack)[:3])
         message = (
             f"The event loop was blocked for at least {seconds:.2f} s by {who}{at(place)}"
-            f"{calls}: synchronous code in {path} ran without an `await`, and nothing else could "
-            "run in the meantime: no other task, no timer, no network."
+            f"{calls}: synchronous code in {path} ran without an `await` that waits, and "
+            "nothing else could run in the meantime: no other task, no timer, no network."
         )
         world.report(
             Finding(

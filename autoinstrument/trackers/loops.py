@@ -39,7 +39,7 @@ class LoopTracker:
         record.key = id(loop)
         record.serial = self.seen
         record.kind = type(loop).__module__.split(".", 1)[0]
-        record.thread_id = record.cpu_clock = 0
+        record.thread_id = record.native_id = record.cpu_clock = 0
         record.runs = record.closed_ns = record.errors = 0
         record.blocked_times = record.blocked_max_ns = 0
         self.live[record.key] = record
@@ -60,6 +60,7 @@ class LoopTracker:
             return
         record.runs += 1
         record.cpu_clock = _cpu_clock_of_this_thread()
+        record.native_id = threading.get_native_id()
         record.thread_id = get_ident()
         if self.first_run is not None:
             self.first_run()
