@@ -17,6 +17,9 @@ WAIT_FOR_MAKES_A_TASK: Final = sys.version_info < (3, 12)
 LOCAL_UNWIND: Final = sys.version_info >= (3, 15)
 """PY_UNWIND and PY_THROW can be asked for one code object only (since Python 3.15)."""
 
+AWAIT_IS_SAFE: Final = sys.version_info >= (3, 13)
+"""`cr_await` of a coroutine that runs is None; before 3.13 it may be no object at all."""
+
 IMPLEMENTATION: Final = sys.implementation.name
 """asyncscope is written for CPython; elsewhere it stays off."""
 
@@ -29,6 +32,7 @@ def facts() -> dict[str, bool | str]:
         "has_monitoring": HAS_MONITORING,
         "wait_for_makes_a_task": WAIT_FOR_MAKES_A_TASK,
         "local_unwind": LOCAL_UNWIND,
+        "await_is_safe": AWAIT_IS_SAFE,
     }
 
 

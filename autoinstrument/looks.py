@@ -84,11 +84,8 @@ class Looks:
         task = record()
         waiter = stacks.awaited(task) if task is not None else None
         waiter_id = id(waiter) if waiter is not None else 0
-        try:
-            if record.waiter_id == waiter_id:
-                return waiter_id != 0 and self._last_round <= record.parked_ns < self._round
-        except AttributeError:  # the first look
-            pass
+        if record.waiter_id == waiter_id:
+            return waiter_id != 0 and self._last_round <= record.parked_ns < self._round
         record.waiter_id, record.parked_ns = waiter_id, now_ns
         self.moved_ns = now_ns
         return False
@@ -119,10 +116,7 @@ class Looks:
 
 def _moved(record: TaskRecord, task: object) -> bool:
     waiter = stacks.awaited(task)
-    try:
-        return record.waiter_id != (id(waiter) if waiter is not None else 0)
-    except AttributeError:
-        return True
+    return record.waiter_id != (id(waiter) if waiter is not None else 0)
 
 
 def _is_over(wait: WaitRecord) -> bool:

@@ -45,6 +45,7 @@ class CancelOrigin:
 
     __slots__ = (
         "at_ns",
+        "before",
         "by_scope",
         "by_serial",
         "by_task",
@@ -61,10 +62,10 @@ class CancelOrigin:
         by_task: str,
         flat_stack: FlatStack,
         flat_parked: FlatStack,
-        *,
         via: str,
         by_scope: "ScopeRecord | None" = None,
         waiter_id: int = 0,
+        before: int = 0,
     ) -> None:
         """Keep the facts.
 
@@ -79,6 +80,7 @@ class CancelOrigin:
         self.via = via
         self.by_scope = by_scope
         self.waiter_id = waiter_id  # id of the future the task waited on; 0 when it did not
+        self.before = before  # earlier requests that the task had not taken back
 
     @property
     def stack(self) -> RawStack:
@@ -92,11 +94,14 @@ class CancelOrigin:
 
 
 UNTIMED: Final = -1
-"""Something has begun or is over, and nobody needs to know since when."""
+"""Something has begun, and nobody needs to know when."""
 
 OpenScope = list[Any]
 """A scope that is open, as it is written down at its entry: key, kind, number, time, flat stack,
 whether it is a shield, and its record, which is None until somebody asks (`scope_record`)."""
+
+LeftScope = tuple[OpenScope, "TaskRecord", int]
+"""A scope that its own task left in order, the task, and when; see `left_record`."""
 
 
 class _Placed:
@@ -184,9 +189,11 @@ class TaskRecord(_Placed, weakref.ref[Any]):
     open_scopes: list[OpenScope] | None  # entered and not left, outermost first
     wait: "WaitRecord | None"
     story: _TaskStory | None
-    # Both are set at the first look at the task (`looks.py`), and not there before.
-    waiter_id: int  # identity of the future that it waited for, 0 when it was running or ready
-    parked_ns: int  # when it was first seen to wait for that one
+    # Both are as they were at the last look at the task (`looks.py`).
+    waiter_id: (
+        int  # identity of the future that it waited for, 0 for none, -1 before the first look
+    )
+    parked_ns: int  # when it was first seen to wait for that one; not there before the first look
 
     @property
     def scopes(self) -> "list[ScopeRecord]":
@@ -224,10 +231,7 @@ class TaskRecord(_Placed, weakref.ref[Any]):
     @property
     def waits_since_ns(self) -> int:
         """When it was first seen to wait for what it waited for at the last look, or 0."""
-        try:
-            return self.parked_ns if self.waiter_id else 0
-        except AttributeError:  # nobody has looked at it yet
-            return 0
+        return self.parked_ns if self.waiter_id > 0 else 0
 
     def remember_name(self) -> None:
         """Keep the name beyond the task's end; to do so for every task would cost too much."""
@@ -279,31 +283,6 @@ def name_of(task: Any, serial: int, fallback: str = "") -> str:
     return name if isinstance(name, str) else fallback or f"task {serial}"
 
 
-class _ScopeStory:
-    """What happened to a scope beyond being entered and left in order; few scopes have one."""
-
-    __slots__ = (
-        "cancel_origin",
-        "deliveries",
-        "expired_ns",
-        "left_by",
-        "left_stack",
-        "scope",
-        "spin_since_ns",
-        "victims",
-    )
-
-    def __init__(self) -> None:
-        self.cancel_origin: CancelOrigin | None = None
-        self.deliveries = 0  # attempts to deliver its cancellation
-        self.spin_since_ns = 0  # the first of them
-        self.expired_ns = 0  # a deadline fired
-        self.left_by: int | None = None  # serial of the task that left it irregularly
-        self.left_stack: RawStack = ()
-        self.scope: weakref.ref[Any] | None = None  # once it is cancelled
-        self.victims: list[FlatStack] | None = None  # where its cancellation was delivered
-
-
 class ScopeRecord(_Owned):
     """One cancel scope, timeout or task group, from its entry on.
 
@@ -313,15 +292,21 @@ class ScopeRecord(_Owned):
     """
 
     __slots__ = (
+        "cancel_origin",
+        "deliveries",
         "entered_ns",
+        "expired_ns",
         "flat_stack",
+        "flat_victims",
+        "irregularly_by",
         "key",
         "kind",
         "left_ns",
+        "left_stack",
         "owner",
+        "scope",
         "serial",
         "shield",
-        "story",
     )
 
     serial: int
@@ -330,9 +315,15 @@ class ScopeRecord(_Owned):
     owner: TaskRecord | None
     entered_ns: int  # UNTIMED when nobody exports it
     flat_stack: FlatStack
-    left_ns: int  # 0 while it is open, UNTIMED when it was left in order and nobody exports it
+    left_ns: int  # 0 while it is open
     shield: bool
-    story: _ScopeStory | None
+    expired_ns: int  # when its deadline fired, 0 if it did not
+    cancel_origin: CancelOrigin | None  # who cancelled it
+    scope: weakref.ref[Any] | None  # once it is cancelled, if it may have many tasks
+    flat_victims: list[FlatStack]  # where its cancellation was delivered
+    deliveries: int  # attempts to deliver it, of those that were counted
+    irregularly_by: int | None  # number of the task that left it irregularly, 0 when none did
+    left_stack: RawStack  # where it was left irregularly
 
     def __init__(
         self,
@@ -352,52 +343,22 @@ class ScopeRecord(_Owned):
         self.entered_ns = entered_ns
         self.flat_stack = flat_stack
         self.shield = shield
-        self.left_ns = 0
-        self.story = None
-
-    def told(self) -> _ScopeStory:
-        """Return the story, begun now if there is none."""
-        if self.story is None:
-            self.story = _ScopeStory()
-        return self.story
+        self.left_ns = self.expired_ns = self.deliveries = 0
+        self.cancel_origin = self.scope = self.irregularly_by = None
+        self.left_stack = ()
+        self.flat_victims = []
 
     @property
     def left_by(self) -> int:
         """The number of the task that left it, 0 while it is open."""
-        if self.story is not None and self.story.left_by is not None:
-            return self.story.left_by
+        if self.irregularly_by is not None:
+            return self.irregularly_by
         return self.owner_serial if self.left_ns else 0
-
-    @property
-    def left_stack(self) -> RawStack:
-        """Where it was left, if that was in another task or out of order."""
-        return self.story.left_stack if self.story is not None else ()
-
-    @property
-    def expired_ns(self) -> int:
-        """When its deadline fired, 0 if it did not."""
-        return self.story.expired_ns if self.story is not None else 0
-
-    @property
-    def cancel_origin(self) -> CancelOrigin | None:
-        """Who cancelled it."""
-        return self.story.cancel_origin if self.story is not None else None
-
-    @property
-    def deliveries(self) -> int:
-        """How often it tried to deliver its cancellation."""
-        return self.story.deliveries if self.story is not None else 0
-
-    @property
-    def spin_since_ns(self) -> int:
-        """When it tried first."""
-        return self.story.spin_since_ns if self.story is not None else 0
 
     @property
     def victims(self) -> list[RawStack]:
         """Where tasks were parked when this scope cancelled them."""
-        found = self.story.victims if self.story is not None else None
-        return [pairs(flat) for flat in found or ()]
+        return [pairs(flat) for flat in self.flat_victims]
 
 
 def scope_record(entry: OpenScope, owner: TaskRecord) -> ScopeRecord:
@@ -405,13 +366,23 @@ def scope_record(entry: OpenScope, owner: TaskRecord) -> ScopeRecord:
 
     May be called in any thread; two that ask at once get the same record.
     """
-    record: ScopeRecord | None = entry[-1]
+    key, kind, serial, entered_ns, flat_stack, shield, record = entry
     if record is None:
-        record = ScopeRecord(owner, *entry[:-1])
-        if entry[-1] is None:
-            entry[-1] = record
-        else:
-            record = entry[-1]
+        made = ScopeRecord(owner, key, kind, serial, entered_ns, flat_stack, shield)
+        record = entry[-1]
+        if record is None:
+            record = entry[-1] = made
+    known: ScopeRecord = record
+    return known
+
+
+def left_record(left: "ScopeRecord | LeftScope") -> ScopeRecord:
+    """Return the record of a scope that was left, out of the outbox."""
+    if isinstance(left, ScopeRecord):
+        return left
+    entry, owner, left_ns = left
+    record = scope_record(entry, owner)
+    record.left_ns = left_ns
     return record
 
 

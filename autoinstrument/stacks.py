@@ -10,6 +10,7 @@ from collections.abc import Iterator, Set
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final
 
+from autoinstrument import env
 from autoinstrument.places import is_own_file, is_user_file
 from autoinstrument.records import FlatStack, RawStack, pairs
 
@@ -23,6 +24,8 @@ _OPAQUE: Final = frozenset(
     }
 )
 _DEPTH: Final = 200
+_STEPS: Final = range(_DEPTH)
+_future_iter: Final[list[type]] = [object]  # what most tasks wait in last, once one has been seen
 
 
 def root_of(task: Any) -> Any:
@@ -46,13 +49,20 @@ def parked_flat(task: Any) -> FlatStack:
     step = root_of(task)
     chain: list[Any] = []
     try:  # most tasks wait in nothing but coroutines
-        while type(step) is CoroutineType and len(chain) < _DEPTH:
+        for _ in _STEPS:
+            if type(step) is not CoroutineType:
+                break
             frame: Any = step.cr_frame
-            chain += (frame.f_lasti, frame.f_code)
-            step = None if step.cr_running else step.cr_await  # see `_steps`
+            chain.append(frame.f_lasti)
+            chain.append(frame.f_code)
+            step = step.cr_await if env.AWAIT_IS_SAFE or not step.cr_running else None
     except AttributeError:  # it has just ended
         step = None
-    if step is not None and type(step).__name__ != "FutureIter":
+    if step is None or type(step) is _future_iter[0]:
+        pass
+    elif type(step).__name__ == "FutureIter":
+        _future_iter[0] = type(step)
+    else:
         for code, lasti, _ in _frames(step):
             chain += (lasti, code)
     chain.reverse()
@@ -85,10 +95,10 @@ def _frame_of(step: Any) -> FrameType | None:
 def _steps(step: Any) -> Iterator[tuple[CodeType, Any]]:
     """Yield code and object of each step, outermost first, down to one that runs.
 
-    Before 3.13, `cr_await` and its like read the instruction after the current one to tell whether
-    a coroutine awaits. While it runs that may be a counter of the interpreter, which can look like
-    an await: what is taken from its stack then is no object, and the process crashes. Nothing
-    between the question and the answer gives another thread a turn.
+    Before 3.13 (`env.AWAIT_IS_SAFE`), `cr_await` and its like read the instruction after the
+    current one to tell whether a coroutine awaits. While it runs that may be a counter of the
+    interpreter, which can look like an await: what is taken from its stack then is no object, and
+    the process crashes. Nothing between the question and the answer gives another thread a turn.
     """
     for _ in range(_DEPTH):
         if isinstance(step, CoroutineType):

@@ -40,6 +40,7 @@ class World:
         self.hops = HopTracker(self.tasks, depth)
         self.sessions = SessionTracker(self.tasks, depth)
         self.tasks.hidden = self.loops.hidden
+        moments.on("tick", self.tasks.tell_of_scopes)
         moments.on("loop_closing", self.generators.loop_gone)
         moments.on("loop_dropped", self.generators.loop_gone)
         self.looks = Looks(self.tasks, self.resources, moments)

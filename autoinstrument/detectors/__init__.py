@@ -51,7 +51,6 @@ NEEDS: Final[dict[str, dict[str, Need]]] = {
     "cross_task_scope_exit": {"scope_left": _always},
     "scope_nesting_violation": {"scope_left": _always},
     "scope_leaked": {
-        "cancel_requested": _always,
         "loop_ending": _open_scopes,
         "loop_closing": _open_scopes,
         "exit": _open_scopes,
@@ -90,7 +89,7 @@ NEEDS: Final[dict[str, dict[str, Need]]] = {
     "event_loop_blocked": {"blocked": _always},
     "task_wait_cycle": {"tasks_wait": _always, "loop_ending": _pending, "loop_closing": _pending},
     "wait_never_resolved": {
-        "cancel_requested": _always,
+        "wait_cancelled": _always,
         "wait_expired": _always,
         "loop_ending": _pending,
         "loop_closing": _pending,

@@ -36,8 +36,8 @@ def attach(world: World) -> None:
             why += f" ({stuck})"
         message = (
             f"The {scope_text(scope)} entered{at(entered)} tries to deliver its cancellation on "
-            f"every turn of the event loop ({scope.deliveries} times by now) because {why}. "
-            "This keeps a processor busy until the program ends."
+            f"every turn of the event loop (at least {scope.deliveries} times by now) because "
+            f"{why}. This keeps a processor busy until the program ends."
         )
         finding = Finding(
             KIND,

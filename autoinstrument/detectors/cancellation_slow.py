@@ -3,11 +3,7 @@
 from typing import Any, Final
 
 from autoinstrument import stacks
-from autoinstrument.detectors._cancels import (
-    cancelling_count,
-    is_taken_back,
-    waits_by_agreement,
-)
+from autoinstrument.detectors._cancels import is_taken_back, waits_by_agreement
 from autoinstrument.detectors._tools import (
     at,
     created,
@@ -45,7 +41,7 @@ class _Checks:
     def cancel_requested(self, record: TaskRecord, origin: CancelOrigin) -> None:
         """Remember the first request; later ones do not start the clock again."""
         known = self._open.get(record.serial)
-        if known is not None and cancelling_count(record()):
+        if known is not None and origin.before and not _is_left(known[1].by_scope):
             return
         if known is not None or len(self._open) < 10_000:
             self._open[record.serial] = (record, origin)
@@ -81,8 +77,7 @@ class _Checks:
 
     def _is_over(self, task: Any, origin: CancelOrigin, now_ns: int) -> bool:
         if origin.via == "scope" or origin.by_scope is not None:
-            scope = origin.by_scope
-            return scope is not None and not _is_open(scope)
+            return _is_left(origin.by_scope)
         return is_taken_back(task, origin, now_ns)
 
     def _judge(self, record: TaskRecord, origin: CancelOrigin, parked: RawStack) -> None:
@@ -129,8 +124,8 @@ def _by_scope(origin: CancelOrigin, scope: ScopeRecord) -> CancelOrigin:
         origin.by_task,
         origin.flat_stack,
         (),
-        via="scope",
-        by_scope=scope,
+        "scope",
+        scope,
     )
 
 
@@ -138,8 +133,8 @@ def _waits_for_children(parked: RawStack) -> bool:
     return any(code.co_qualname == "TaskGroup.__aexit__" for code, _ in parked)
 
 
-def _is_open(scope: ScopeRecord) -> bool:
-    return not scope.left_ns
+def _is_left(scope: ScopeRecord | None) -> bool:
+    return scope is not None and scope.left_ns != 0
 
 
 def _shielded(parked: RawStack) -> bool:

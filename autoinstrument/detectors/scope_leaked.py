@@ -12,25 +12,15 @@ from autoinstrument.detectors._tools import (
     task_text,
 )
 from autoinstrument.places import has_user_frame
-from autoinstrument.records import CancelOrigin, Finding, ScopeRecord, TaskRecord
+from autoinstrument.records import Finding, ScopeRecord
 from autoinstrument.world import World
 
 KIND: Final = "scope_leaked"
-_MOST_VICTIMS = 8
 
 
 def attach(world: World) -> None:
     """Look when a loop closes, and at exit."""
     said: set[int] = set()
-
-    def cancel_requested(record: TaskRecord, origin: CancelOrigin) -> None:
-        scope = origin.by_scope
-        if scope is not None and not scope.left_ns:
-            story = scope.told()
-            if story.victims is None:
-                story.victims = [origin.flat_parked]
-            elif len(story.victims) < _MOST_VICTIMS and origin.flat_parked not in story.victims:
-                story.victims.append(origin.flat_parked)
 
     def look(loop: Any = None) -> None:
         for scope in world.scopes.open:
@@ -40,7 +30,6 @@ def attach(world: World) -> None:
                 said.add(scope.serial)
                 _report(world, scope)
 
-    world.moments.on("cancel_requested", cancel_requested)
     world.moments.on("loop_ending", look)
     world.moments.on("loop_closing", look)
     world.moments.on("exit", look)

@@ -34,7 +34,7 @@ _RESOLVERS = {"set_result", "set_exception"}
 def attach(world: World) -> None:
     """Judge when a long wait is broken off."""
     checks = _Checks(world)
-    world.moments.on("cancel_requested", checks.cancel_requested)
+    world.moments.on("wait_cancelled", checks.wait_cancelled)
     world.moments.on("wait_expired", checks.wait_expired)
     world.moments.on("loop_ending", checks.ending)
     world.moments.on("loop_closing", checks.ending)
@@ -45,7 +45,7 @@ class _Checks:
         self._world = world
         self._said: set[int] = set()
 
-    def cancel_requested(self, record: TaskRecord, origin: CancelOrigin) -> None:
+    def wait_cancelled(self, record: TaskRecord, origin: CancelOrigin) -> None:
         """A task is cancelled: had it waited long for something that could not come?"""
         if origin.via != "shutdown":
             self._judge(record, origin.at_ns)

@@ -7,7 +7,14 @@ from typing import Final, TypeVar
 from autoinstrument.export.batch import SPARE, Batch, BlockedPeriod
 from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.threads import LoopThreads
-from autoinstrument.records import UNTIMED, Finding, LoopRecord, RawStack, TaskRecord
+from autoinstrument.records import (
+    UNTIMED,
+    Finding,
+    LoopRecord,
+    RawStack,
+    TaskRecord,
+    left_record,
+)
 from autoinstrument.trackers.outbox import TaskOutbox, take_all
 from autoinstrument.trackers.roster import Newcomers
 from autoinstrument.trackers.tasks import outcome_of
@@ -66,7 +73,9 @@ class Collector:
         self._live.ended(tasks)
         passed_over = self._tasks.passed_over
         left_out, self._passed_over = passed_over - self._passed_over, passed_over
-        scopes, generators = _emptied(world.scopes.outbox), _emptied(world.generators.outbox)
+        scopes = [left_record(left) for left in _emptied(world.scopes.outbox)]
+        scopes = [scope for scope in scopes if scope.entered_ns != UNTIMED]  # they were here first
+        generators = _emptied(world.generators.outbox)
         holds, sessions = _emptied(world.resources.held), _emptied(world.sessions.outbox)
         for kind, count in (
             ("tasks", len(tasks) + left_out),

@@ -15,13 +15,26 @@ from types import CodeType, ModuleType
 from typing import Any, Final
 
 from autoinstrument.hooks.patching import Patches
+from autoinstrument.hooks.ports import told
 from autoinstrument.hooks.scope_edits import ScopePort, announce, entered, leaving
 from autoinstrument.hooks.weaving import Edit
+from autoinstrument.records import ScopeRecord
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.scopes import ScopeTracker
+from autoinstrument.trackers.scopes import SAMPLED, ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
 
 _OTHERWISE: Final = "port.leaving(self, exc_type)"
+_RAISE: Final = frozenset({"fail_after", "fail_at"})
+_VIA: Final = "'deadline' if port_frame(1).f_code is port_timeout else 'scope'"
+_CANCELLED: Final = told(
+    "cancel_requested", "self", "port_frame(1)", _VIA, "self._host_task", "not self._active"
+)
+_CANCELS: Final = told("cancels", "origin", "origin._host_task", "task", "current", "port_frame(0)")
+_DELIVERING: Final = f"""
+if port_scopes.watched is not None or not port_scopes.attempts & {SAMPLED}:
+    port.delivering(self)
+port_scopes.attempts += 1
+"""
 
 
 def _unless_checkpoint(code: str) -> str:
@@ -41,43 +54,32 @@ class AnyioScopePort(ScopePort):
     def leaving(self, scope: Any, exc_type: Any) -> None:
         """A scope is left in an unusual way, or anyio is about to refuse its exit."""
         try:
-            frame = sys._getframe(2)
-            record = self._scopes.scope_left(scope, frame)
-            if (
-                record is not None
-                and record.story is not None
-                and record.expired_ns
-                and frame.f_code.co_name in {"fail_after", "fail_at"}
-            ):
-                task = self._tasks.current()
-                self._moments.fire("timeout_left", record, exc_type is not None, task)
+            record = self._scopes.scope_left(scope, sys._getframe(2))
+            if record is not None and record.expired_ns:
+                self._tell(record, exc_type)
         except Exception as exc:
             self.failed("leaving", exc)
 
-    def cancelling(self, scope: Any) -> None:
-        """`CancelScope.cancel` begins."""
+    def left(self, record: ScopeRecord, exc_type: Any) -> None:
+        """A scope with a record was left in order."""
         try:
-            if not scope._cancel_called:
-                frame = sys._getframe(2)
-                via = "deadline" if frame.f_code.co_name == "_timeout" else "scope"
-                self._scopes.cancel_requested(scope, frame, via, scope._host_task)
+            self._scopes.was_left(record)
+            if record.expired_ns:
+                self._tell(record, exc_type)
         except Exception as exc:
-            self.failed("cancelling", exc)
+            self.failed("left", exc)
+
+    def _tell(self, record: ScopeRecord, exc_type: Any) -> None:
+        if record.flat_stack and record.flat_stack[0].co_name in _RAISE:
+            task = self._tasks.current()
+            self._moments.fire("timeout_left", record, exc_type is not None, task)
 
     def delivering(self, scope: Any) -> None:
         """A cancelled scope will try again in the next turn of the loop."""
         try:
-            self._scopes.delivered(scope, scope._host_task)
+            self._scopes.delivering(scope, scope._host_task)
         except Exception as exc:
             self.failed("delivering", exc)
-
-    def cancels(self, task: Any, origin: Any) -> None:
-        """A cancelled scope, `origin`, is about to cancel a task."""
-        try:
-            scope = self._scopes.find(origin, origin._host_task)
-            self._tasks.cancel_requested(task, sys._getframe(1), "scope", scope)
-        except Exception as exc:
-            self.failed("cancels", exc)
 
 
 def install(
@@ -91,6 +93,9 @@ def install(
     scopes, tasks = trackers
     port = AnyioScopePort(failed, scopes, tasks, moments)
     scope = module.CancelScope
+    port.inline["timeout"] = scope._timeout.__code__
+    port.tells("cancel_requested", scopes.cancel_requested)
+    port.tells("cancels", scopes.cancels)
     name = "anyio scopes"
     checkpoint = vars(module.AsyncIOBackend).get("cancel_shielded_checkpoint")
     port.checkpoint = getattr(getattr(checkpoint, "__func__", None), "__code__", None)
@@ -112,13 +117,15 @@ def install(
         # anyio has made sure that its own task runs
         Edit("after", _unless_checkpoint(leave), "self._active = False"),
     )
-    patches.weave(name, scope, "cancel", port, Edit("entry", "port.cancelling(self)"))
+    patches.weave(
+        name, scope, "cancel", port, Edit("before", _CANCELLED, "self._cancel_called = True")
+    )
     patches.weave(
         name,
         scope,
         "_deliver_cancellation",
         port,
-        Edit("before", "port.cancels(task, origin)", "task.cancel("),
-        Edit("before", "port.delivering(self)", "self._cancel_handle = get_running_loop()"),
+        Edit("before", _CANCELS, "task.cancel("),
+        Edit("before", _DELIVERING, "self._cancel_handle = get_running_loop()"),
     )
     announce(port, tasks, scope, "_deliver_cancellation")

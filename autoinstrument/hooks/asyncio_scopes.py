@@ -28,22 +28,36 @@ class AsyncioScopePort(ScopePort):
         self.groups: dict[int, ScopeRecord] = {}
 
     def timeout_leaving(self, scope: Any, exc_type: Any) -> None:
-        """`Timeout.__aexit__` begins."""
+        """`Timeout.__aexit__` begins, in another task or out of order."""
         try:
             record = self._scopes.scope_left(scope, sys._getframe(2))
-            if record is not None and record.story is not None and record.expired_ns:
-                self._moments.fire(
-                    "timeout_left", record, exc_type is not None, self._tasks.current()
-                )
+            if record is not None and record.expired_ns:
+                self._tell(record, exc_type)
         except Exception as exc:
             self.failed("timeout_leaving", exc)
 
-    def expires(self, scope: Any) -> None:
+    def left(self, record: ScopeRecord, exc_type: Any) -> None:
+        """`Timeout.__aexit__` begins in order, and the timeout has a record."""
+        try:
+            self._scopes.was_left(record)
+            if record.expired_ns:
+                self._tell(record, exc_type)
+        except Exception as exc:
+            self.failed("left", exc)
+
+    def _tell(self, record: ScopeRecord, exc_type: Any) -> None:
+        task = self._tasks.current()
+        self._moments.fire("timeout_left", record, exc_type is not None, task)
+
+    def expires(self, scope: Any, task: Any, frame: Any) -> None:
         """`Timeout._on_timeout` is about to cancel its task."""
         try:
-            task = scope._task
             record = self._scopes.deadline_expired(scope, task)
-            self._tasks.cancel_requested(task, sys._getframe(1), "deadline", record)
+            if record is None:
+                self._tasks.cancel_requested(task, frame, "deadline")
+            else:
+                at = (frame.f_code, frame.f_lasti)
+                self._tasks.cancelled_by(record, task, "deadline", at, None)
         except Exception as exc:
             self.failed("expires", exc)
 
@@ -87,7 +101,7 @@ def install(
         Timeout,
         "_on_timeout",
         port,
-        Edit("before", "port.expires(self)", "self._task.cancel()"),
+        Edit("before", "port.expires(self, self._task, port_frame(0))", "self._task.cancel()"),
     )
     announce(port, tasks, Timeout, "_on_timeout")
     patches.weave(
@@ -103,5 +117,5 @@ def install(
         "__aexit__",
         port,
         Edit("leave", "if port.groups:\n    port.group_left(self)"),
-        Edit("entry", leaving("port.group_leaving(self)")),
+        Edit("entry", leaving("port.group_leaving(self)", waits=True)),
     )

@@ -1,14 +1,17 @@
 """What is woven into the scopes of asyncio and anyio, and the port that it calls.
 
-Almost every scope is left by the task that entered it, before those around it. That exit is
-recorded by the woven code itself, in the task's record; whatever differs calls the port: other
-tasks, another order, scopes that something happened to, exporters that want to know the time.
+Almost every scope is left by the task that entered it, before those around it. Its entry and that
+exit are recorded by the woven code itself, in the task's record; whatever differs calls the port:
+other tasks, another order, scopes that something happened to.
 """
 
 import sys
-from typing import Any
+from time import monotonic_ns
+from typing import Any, Final
 
-from autoinstrument.hooks.ports import RUNNING, Port, nothing, running_names
+from autoinstrument.hooks.ports import RUNNING, Port, running_names
+from autoinstrument.places import capture_flat
+from autoinstrument.records import UNTIMED
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
@@ -18,17 +21,53 @@ def entered(kind: str, task: str, shield: str = "False") -> str:
     """Return code that records an entry; `task` is what the library calls the running task."""
     return f"""
 try:
-    port.enter(self, {kind!r}, port_frame(1), {task}, {shield})
+    asyncscope_task = port_scopes.last
+    if asyncscope_task() is not {task}:
+        asyncscope_task = port_scopes.last = port_live(port_id({task}))
+    asyncscope_frame = port_frame(1)
+    asyncscope_root = {task}.get_coro().cr_frame
+    if asyncscope_frame is asyncscope_root:
+        asyncscope_stack = (asyncscope_task.code, asyncscope_root.f_lasti)
+    elif asyncscope_frame.f_back is asyncscope_root and port_scopes.stack_depth > 1:
+        asyncscope_stack = (
+            asyncscope_frame.f_code,
+            asyncscope_frame.f_lasti,
+            asyncscope_task.code,
+            asyncscope_root.f_lasti,
+        )
+    else:
+        asyncscope_stack = port_capture(
+            asyncscope_frame, port_scopes.stack_depth, None, asyncscope_root
+        )
+    port_scopes.entered += 1
+    asyncscope_scope = [
+        port_id(self),
+        {kind!r},
+        port_scopes.entered,
+        {UNTIMED} if port_scopes.outbox is None else port_now(),
+        asyncscope_stack,
+        {shield},
+        None,
+    ]
+    if asyncscope_task.open_scopes is None:
+        asyncscope_task.open_scopes = [asyncscope_scope]
+    else:
+        asyncscope_task.open_scopes.append(asyncscope_scope)
+    asyncscope_frame = asyncscope_root = None  # they refer to this one
 except Exception:
     port.entered(self, {kind!r}, {shield})
 """
 
 
-def leaving(otherwise: str, task: str = RUNNING) -> str:
+def leaving(otherwise: str, task: str = RUNNING, *, waits: bool = False) -> str:
     """Return code that records the usual exit; `otherwise` is the call for any other one.
 
-    No variable holds the task: the library's frame is part of it.
+    A scope that `waits` for its tasks then is over later, of which its port tells; that is of no
+    interest without exporters. No variable holds the task: the library's frame is part of it.
+    Where branches meet right before a jump, the line that follows would be traced twice: hence no
+    `if` stands inside another, and the last statement after them.
     """
+    rest = (_LATER if waits else _NOW).replace("OTHERWISE", otherwise)
     return f"""
 try:
     asyncscope_task = port_scopes.last
@@ -42,11 +81,25 @@ try:
     ):
         asyncscope_task.open_scopes.pop()
         port_scopes.left += 1
-    else:
-        {otherwise}
-    asyncscope_scope = None  # after an `if`, 3.11 would trace the line that follows twice
+{rest}    asyncscope_scope = None
 except Exception:
     {otherwise}
+"""
+
+
+_LATER: Final = """    else:
+        OTHERWISE
+"""
+_NOW: Final = """    elif asyncscope_scope[0] != port_id(self):
+        OTHERWISE
+    elif asyncscope_scope[6] is None:
+        asyncscope_task.open_scopes.pop()
+        port_scopes.left += 1
+        port_scopes.outbox.append((asyncscope_scope, asyncscope_task, port_now()))
+    else:
+        asyncscope_task.open_scopes.pop()
+        port_scopes.left += 1
+        port.left(asyncscope_scope[6], exc_type)
 """
 
 
@@ -58,21 +111,22 @@ class ScopePort(Port):
     ) -> None:
         """Keep the trackers' methods at hand."""
         super().__init__(failed)
-        self.tells("enter", scopes.enter)
-        self.inline = {**running_names(tasks), "frame": sys._getframe, "scopes": scopes}
+        self.inline = {
+            **running_names(tasks),
+            "frame": sys._getframe,
+            "capture": capture_flat,
+            "now": monotonic_ns,
+            "scopes": scopes,
+        }
         self._scopes = scopes
         self._tasks = tasks
         self._moments = moments
 
     def entered(self, scope: Any, kind: str, shield: bool) -> None:
-        """A scope is entered, and `enter` has raised: it does not know the task, or has failed."""
-        error = sys.exception()
+        """A scope is entered by a task that is not known yet, or is none of asyncio's."""
         try:
-            if error is not None and not isinstance(error, KeyError):
-                raise error
             self._scopes.scope_entered(scope, kind, sys._getframe(2), None, shield)
         except Exception as exc:
-            self.tells("enter", nothing)
             self.failed("entered", exc)
 
 

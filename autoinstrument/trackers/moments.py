@@ -8,7 +8,8 @@ Check: TypeAlias = Callable[..., None]
 
 MOMENTS: Final = (
     "cancellation_thrown",  # task record, stack: it arrives, and somebody scheduled one
-    "cancel_requested",  # task record, origin
+    "cancel_requested",  # task record, origin; by a scope that is still open at the next tick
+    "wait_cancelled",  # task record, origin: it was seen waiting for what it waits for now
     "scope_left",  # scope record, leaving task's record, frame
     "timeout_left",  # scope record, whether an exception passes, leaving task's record
     "wait_expired",  # task record, stack: a deadline ends its wait for a future (Python 3.11)

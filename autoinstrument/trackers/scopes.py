@@ -1,6 +1,5 @@
 """Cancel scopes, timeouts and task groups: who entered them, who left them, in which order."""
 
-import contextlib
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -9,13 +8,20 @@ from types import FrameType
 from typing import Any, Final
 
 from autoinstrument.places import capture, capture_flat
-from autoinstrument.records import UNTIMED, CancelOrigin, ScopeRecord, TaskRecord, scope_record
+from autoinstrument.records import (
+    CancelOrigin,
+    LeftScope,
+    ScopeRecord,
+    TaskRecord,
+    scope_record,
+)
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker
+from autoinstrument.trackers.tasks import TaskTracker, running_task
 
 _MOST_TASKS: Final = 100
 _OWNERS: Final = ("_host_task", "_task", "_parent_task")  # of anyio's scope, Timeout, TaskGroup
 _UNNAMED: Final = object()
+SAMPLED: Final = 63  # of the count of attempts, the bits that are 0 when one is looked at
 _SPIN: Final = 500  # attempts to deliver one cancellation; a healthy task needs a handful
 
 
@@ -23,12 +29,13 @@ class ScopeTracker:
     """Knows the open scopes of each task, and those that were left irregularly.
 
     Open scopes stand in their task's record, outermost first, so that the usual exit looks at
-    the last one only. Woven code records that exit (`hooks/scope_edits.py`), and calls `enter`.
+    the last one only. Woven code records that exit, and almost every entry
+    (`hooks/scope_edits.py`).
     """
 
     def __init__(self, moments: Moments, tasks: TaskTracker, stack_depth: int = 8) -> None:
         """Start empty; see `TaskTracker` for the arguments."""
-        self.outbox: deque[ScopeRecord] | None = None  # left scopes for the exporters
+        self.outbox: deque[ScopeRecord | LeftScope] | None = None  # for the exporters
         self.cancelling: dict[int, ScopeRecord] = {}
         self.entered = 0
         self.left = 0
@@ -37,6 +44,9 @@ class ScopeTracker:
         self.stack_depth = stack_depth
         self.last: Callable[[], Any] = _nobody  # record of the task that entered a scope last
         self._ownerless: dict[int, ScopeRecord] = {}  # entered outside any task
+        self.attempts = 1  # of all scopes to deliver their cancellations
+        self.watched: ScopeRecord | None = None  # the one whose attempts are counted now
+        self._deliveries_then = 0  # what it had made at the last 64th attempt
         self._refused: dict[int, ScopeRecord] = {}  # left irregularly; they may cancel yet
         self._moments = moments
         self._tasks = tasks
@@ -50,42 +60,6 @@ class ScopeTracker:
             if task.open_scopes and not task.ended_ns:
                 found += task.scopes
         return found
-
-    def enter(
-        self, scope: Any, kind: str, frame: FrameType, task: Any, shield: bool = False
-    ) -> None:
-        """Record that the running task, `task`, entered a scope at `frame`.
-
-        Called by woven code for almost every scope. Most stacks are one or two frames long; where
-        the task's own function is met, its code is known and the frame is not asked for it.
-
-        Raises:
-            KeyError: the task is not known yet.
-        """
-        owner: Any = self.last
-        if owner() is not task:
-            owner = self.last = self._live[id(task)]
-        try:
-            root = task.get_coro().cr_frame
-        except AttributeError:  # a task factory may return anything
-            root = None
-        if root is None:
-            stack = capture_flat(frame, self.stack_depth)
-        elif frame is root:
-            stack = (owner.code, frame.f_lasti)
-        else:
-            outer: Any = frame.f_back
-            if outer is root and self.stack_depth > 1:
-                stack = (frame.f_code, frame.f_lasti, owner.code, outer.f_lasti)
-            else:
-                stack = capture_flat(frame, self.stack_depth, last=root)
-        self.entered = serial = self.entered + 1
-        at_ns = UNTIMED if self.outbox is None else monotonic_ns()
-        entry = [id(scope), kind, serial, at_ns, stack, shield, None]
-        if owner.open_scopes is None:
-            owner.open_scopes = [entry]
-        else:
-            owner.open_scopes.append(entry)
 
     def scope_entered(
         self,
@@ -128,14 +102,17 @@ class ScopeTracker:
                 return None
             record = found
         self.left += 1
-        if record.story is None and self.outbox is None:
-            record.left_ns = UNTIMED
-        else:
-            record.left_ns = monotonic_ns()
-            self.cancelling.pop(record.serial, None)
-            if self.outbox is not None and record.entered_ns != UNTIMED:  # else it came first
-                self.outbox.append(record)
+        self.was_left(record)
         return record
+
+    def was_left(self, record: ScopeRecord) -> None:
+        """Record when a scope was left, in whatever way."""
+        record.left_ns = monotonic_ns()
+        self.cancelling.pop(record.serial, None)
+        if record is self.watched:
+            self.watched = None
+        if self.outbox is not None:
+            self.outbox.append(record)
 
     def _left_irregularly(
         self, scope: Any, frame: FrameType | None, task: TaskRecord | None
@@ -144,9 +121,8 @@ class ScopeTracker:
         record = self.find(scope)
         if record is None:
             return None
-        story = record.told()
-        story.left_by = task.serial if task is not None else 0
-        story.left_stack = capture(frame, 40)
+        record.irregularly_by = task.serial if task is not None else 0
+        record.left_stack = capture(frame, 40)
         record.left_ns = monotonic_ns()
         if len(self._refused) > 256:
             self._refused.clear()
@@ -170,6 +146,9 @@ class ScopeTracker:
         if entered_by is not None:
             owner = self._live.get(id(entered_by))
             if owner is not None:
+                entries = owner.open_scopes
+                if entries and entries[-1][0] == key:  # almost always
+                    return entries[-1][-1] or scope_record(entries[-1], owner)
                 return _latest(owner, key)
         task = self._tasks.current()
         if task is not None and task.open_scopes and task.open_scopes[-1][0] == key:
@@ -197,66 +176,105 @@ class ScopeTracker:
         return max(found, key=lambda record: record.serial, default=None)
 
     def cancel_requested(
-        self, scope: Any, frame: FrameType | None, via: str, entered_by: Any = None
+        self,
+        scope: Any,
+        frame: FrameType | None,
+        via: str,
+        entered_by: Any = None,
+        entering: bool = False,
     ) -> None:
         """Record who cancelled a scope; only the first request counts.
 
-        `via` is "deadline", which has passed then, or "scope"; `entered_by` as in `find`.
+        `via` is "deadline", which has passed then, or "scope"; `entered_by` as in `find`. A scope
+        that is just being entered is cancelled in that line.
         """
         record = self.find(scope, entered_by)
         if record is None:
             return
-        story = self._cancelling(record, scope)
         now_ns = monotonic_ns()
-        if via == "deadline" and not story.expired_ns:
-            story.expired_ns = now_ns
+        if via == "deadline" and not record.expired_ns:
+            record.expired_ns = now_ns
             self.expired += 1
-        if story.cancel_origin is not None:
+        if record.cancel_origin is not None:
             return
-        by = self._tasks.current()
-        story.cancel_origin = CancelOrigin(
-            now_ns,
-            by.serial if by is not None else 0,
-            by.name if by is not None else "",
-            capture_flat(frame, self.stack_depth, by),
-            (),
-            via=via,
-        )
+        try:
+            by = self._live.get(id(running_task()))
+        except RuntimeError:  # no loop runs in this thread
+            by = None
+        if by is None:
+            stack, serial, name = capture_flat(frame, self.stack_depth), 0, ""
+        elif entering:
+            stack, serial, name = record.flat_stack, by.serial, by.last_name or by.name
+        else:
+            stack, serial, name = capture_flat(frame, self.stack_depth, by), by.serial, by.name
+        record.cancel_origin = CancelOrigin(now_ns, serial, name, stack, (), via)
+        try:
+            record.scope = weakref.ref(scope)
+        except TypeError:  # a scope that takes no weak references
+            record.scope = None
         self.cancelled += 1
         self.cancelling[record.serial] = record
-
-    def _cancelling(self, record: ScopeRecord, scope: Any) -> Any:
-        story = record.told()
-        if story.scope is None:
-            with contextlib.suppress(TypeError):  # a scope that takes no weak references
-                story.scope = weakref.ref(scope)
-        return story
 
     def deadline_expired(self, scope: Any, entered_by: Any = None) -> ScopeRecord | None:
         """Record that the deadline of a scope passed; `entered_by` as in `find`."""
         record = self.find(scope, entered_by)
         if record is not None and not record.expired_ns:
-            self._cancelling(record, scope).expired_ns = monotonic_ns()
+            record.expired_ns = monotonic_ns()
             self.expired += 1
         return record
 
-    def delivered(self, scope: Any, entered_by: Any = None) -> None:
-        """Count one attempt of a cancelled scope to deliver its cancellation."""
-        record = self._refused.get(id(scope)) if self._refused else None
+    def cancels(
+        self, scope: Any, entered_by: Any, task: Any, running: Any, frame: FrameType
+    ) -> None:
+        """Record that a cancelled scope is about to cancel a task in it, at `frame`.
+
+        `running` is the task that makes it do so, None where the loop itself does.
+        """
+        record = self.find(scope, entered_by)
         if record is None:
-            record = self.find(scope, entered_by)
-            if record is None:
-                return
-        story = record.story or record.told()
-        if not story.deliveries:
-            story.spin_since_ns = monotonic_ns()
-        story.deliveries += 1
-        if story.deliveries == _SPIN:
+            self._tasks.cancel_requested(task, frame, "scope")
+        elif running is None:
+            at = (frame.f_code, frame.f_lasti)
+            self._tasks.cancelled_by(record, task, "scope", at, None)
+        else:
+            by = self._live.get(id(running))
+            at = capture_flat(frame, self.stack_depth)
+            self._tasks.cancelled_by(record, task, "scope", at, by)
+
+    def delivering(self, scope: Any, entered_by: Any) -> None:
+        """Count an attempt of a cancelled scope to deliver its cancellation, or leave it.
+
+        Called for every 64th attempt that any scope makes; the scope that makes it is watched, and
+        while it is, this is called for all. One that makes no attempt until the next 64th is
+        watched no more.
+        """
+        sampled = not self.attempts & SAMPLED
+        if sampled and (self.watched is None or self.watched.deliveries == self._deliveries_then):
+            self.watched = self._refused.get(id(scope)) or self.find(scope, entered_by)
+        watched = self.watched
+        if watched is None:
+            return
+        if watched.key == id(scope):
+            self._count(watched)
+            if watched.deliveries >= _SPIN:  # it is told
+                self.watched = None
+        if sampled:
+            self._deliveries_then = watched.deliveries
+
+    def delivered(self, scope: Any) -> None:
+        """Count one attempt of a cancelled scope to deliver its cancellation."""
+        record = self._refused.get(id(scope)) or self.find(scope)
+        if record is not None:
+            self._count(record)
+
+    def _count(self, record: ScopeRecord) -> None:
+        record.deliveries += 1
+        if record.deliveries == _SPIN:
             self._moments.fire("scope_spinning", record)
 
     def tasks_in(self, record: ScopeRecord) -> list[TaskRecord]:
         """Return the tasks that an anyio scope would cancel, those of its inner scopes included."""
-        reference = record.story.scope if record.story is not None else None
+        reference = record.scope
         pending = [reference() if reference is not None else None]
         found: list[TaskRecord] = []
         for scope in pending:

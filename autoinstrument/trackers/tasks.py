@@ -33,6 +33,8 @@ from autoinstrument.trackers.outbox import TaskOutbox
 
 _MOST_HANDED: Final = 10_000
 _MOST_CANCELS: Final = 8  # origins kept per task
+_MOST_TOLD_LATER: Final = 10_000
+_MOST_VICTIMS: Final = 8  # places kept per scope
 _MOST_ROOTS: Final = 10_000
 _KEPT: Final = 1_000  # ended tasks; detectors look at the last few hundred
 
@@ -94,6 +96,7 @@ class TaskTracker:
         self.program_context: Any = None  # what such a context is found in
         self.roots: dict[int, CodeType] = {}  # those it was called with, by identity
         self.outbox: TaskOutbox | None = None  # for the exporters
+        self._by_scopes: deque[tuple[TaskRecord, CancelOrigin]] = deque(maxlen=_MOST_TOLD_LATER)
         self.left_open: dict[int, ScopeRecord] = {}  # scopes that ended tasks have not left
         self._loop: Callable[[], Any] = _no_loop  # of the task that was created last
         self._loop_id = 0
@@ -125,6 +128,7 @@ class TaskTracker:
             record.key = key
             record.created_ns = monotonic_ns()
             record.ended_ns = record.creator = 0
+            record.waiter_id = -1
             record.outcome = record.last_name = ""
             record.open_scopes = record.wait = record.story = None
             if not env.HAS_MONITORING:  # its end will not be seen, and the name is there already
@@ -292,12 +296,46 @@ class TaskTracker:
             by.name if by is not None else "",
             capture_flat(frame, self.stack_depth),
             stacks.parked_flat(task),
-            via=via,
-            by_scope=scope,
-            waiter_id=id(stacks.awaited(task)),
+            via,
+            scope,
+            id(stacks.awaited(task)),
+            _not_taken_back(task),
         )
         self._add_cancel(record, origin)
         self._propagate(task, origin)
+
+    def cancelled_by(
+        self,
+        scope: ScopeRecord,
+        task: Any,
+        via: str,
+        flat_stack: FlatStack,
+        by: TaskRecord | None,
+    ) -> None:
+        """Record that a known scope is about to cancel a task, at a place.
+
+        `by` is the record of the task that makes it do so, None where the loop does.
+        """
+        record = self.live.get(id(task))
+        if record is None or record() is not task:
+            record = self.record_of(task)
+        if record is None or record.ended_ns or task.done():
+            return
+        waiter = stacks.awaited(task)
+        origin = CancelOrigin(
+            monotonic_ns(),
+            by.serial if by is not None else 0,
+            by.name if by is not None else "",
+            flat_stack,
+            stacks.parked_flat(task),
+            via,
+            scope,
+            id(waiter),
+            _not_taken_back(task),
+        )
+        self._add_cancel(record, origin)
+        if id(waiter) in self.live:
+            self._propagate(task, origin)
 
     def scheduled_cancel_of(self, record: TaskRecord) -> ScheduledCancel | None:
         """Return who handed the cancel of a task, or of one that awaits it, to the loop."""
@@ -319,8 +357,10 @@ class TaskTracker:
             how.by_task,
             how.stack,
             parked,
-            via=how.via,
-            waiter_id=id(stacks.awaited(task)),
+            how.via,
+            None,
+            id(stacks.awaited(task)),
+            _not_taken_back(task),
         )
         self._add_cancel(record, origin)
         self._propagate(task, origin)
@@ -340,21 +380,43 @@ class TaskTracker:
                     origin.by_task,
                     origin.flat_stack,
                     stacks.parked_flat(task),
-                    via="propagated",
-                    by_scope=origin.by_scope,
-                    waiter_id=id(stacks.awaited(task)),
+                    "propagated",
+                    origin.by_scope,
+                    id(stacks.awaited(task)),
+                    _not_taken_back(task),
                 ),
             )
 
     def _add_cancel(self, record: TaskRecord, origin: CancelOrigin) -> None:
-        story = record.told()
-        if story.cancels is None:
-            story.cancels = []
-        if len(story.cancels) >= _MOST_CANCELS:
-            del story.cancels[1]  # the first and the latest ones explain most
-        story.cancels.append(origin)
+        story = record.story or record.told()
+        cancels = story.cancels
+        if cancels is None:
+            story.cancels = [origin]
+        else:
+            if len(cancels) >= _MOST_CANCELS:
+                del cancels[1]  # the first and the latest ones explain most
+            cancels.append(origin)
         self.cancelling[record.serial] = record
-        self._moments.fire("cancel_requested", record, origin)
+        if record.waiter_id == origin.waiter_id:
+            self._moments.fire("wait_cancelled", record, origin)
+        scope = origin.by_scope
+        if scope is None:
+            self._moments.fire("cancel_requested", record, origin)
+            return
+        victims = scope.flat_victims
+        if len(victims) < _MOST_VICTIMS and not scope.left_ns and origin.flat_parked not in victims:
+            victims.append(origin.flat_parked)
+        self._by_scopes.append((record, origin))
+
+    def tell_of_scopes(self, now_ns: int) -> None:
+        """Tell which tasks scopes have cancelled since the last tick.
+
+        Almost all of these are over by then, and nobody needs to look at them.
+        """
+        for _ in range(len(self._by_scopes)):
+            record, origin = self._by_scopes.popleft()
+            if origin.by_scope is not None and not origin.by_scope.left_ns:
+                self._moments.fire("cancel_requested", record, origin)
 
     def lately(self, task: Any) -> TaskRecord | None:
         """Return the record of a task that is alive or has just died.
@@ -394,6 +456,14 @@ class TaskTracker:
             "failed": self.failed,
             "thread_hops": self.hops,
         }
+
+
+def _not_taken_back(task: Any) -> int:
+    """Return how many cancellation requests a task has not taken back; 0 when it cannot tell."""
+    try:
+        return int(task.cancelling())
+    except Exception:  # a task factory may return anything
+        return 0
 
 
 def _no_loop() -> Any:

@@ -11,7 +11,7 @@ from autoinstrument.export.collect import Collector
 from autoinstrument.export.metrics import Metrics
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.trace_settings import make_traces
-from autoinstrument.records import FAILED, RETURNED
+from autoinstrument.records import FAILED, RETURNED, UNTIMED, TaskRecord
 from autoinstrument.trackers.outbox import EVERY, SHORT_WAIT_NS, SLOW_NS
 from tests.export.play import Play
 
@@ -173,3 +173,21 @@ def test_what_is_remembered_of_traces_is_bounded() -> None:
         traces.over([record])
     for table in (traces._placed, traces._by_id, traces._ended):
         assert 0 < len(table) <= most
+
+
+def test_scopes_that_are_older_than_the_exporters_are_not_theirs() -> None:
+    world = Agent(Settings(), []).world
+    collector = Collector(world)
+    assert world.scopes.outbox is not None
+
+    async def main() -> TaskRecord:
+        record = world.tasks.current()
+        assert record is not None
+        return record
+
+    owner = asyncio.run(main())
+    for serial, entered_ns in ((1, UNTIMED), (2, 5)):
+        entry = [serial, "kind", serial, entered_ns, (), False, None]
+        world.scopes.outbox.append((entry, owner, 7))
+    (scope,) = collector.batch().scopes
+    assert (scope.serial, scope.entered_ns, scope.left_ns) == (2, 5, 7)

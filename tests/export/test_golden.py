@@ -215,7 +215,7 @@ def test_scopes_nest_within_their_task(tmp_path: Path, play: Play) -> None:
     outer = play.scope("asyncio.TaskGroup", "main", 5, 80)
     inner = play.scope("asyncio.timeout", "main", 10, 70)
     later = play.scope("cancel_scope", "main", 85, 90)
-    inner.told().expired_ns = 60 * MS
+    inner.expired_ns = 60 * MS
     spans = export(tmp_path, play.batch(scopes=[inner, outer, later]))
     nested: Any = ("asyncio.TaskGroup", [("asyncio.timeout", [])])
     assert tree(spans) == [("main", [nested, ("cancel_scope", [])])]

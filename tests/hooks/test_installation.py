@@ -26,7 +26,8 @@ async def use():
 def told(agent):
     off = [hook["target"] for hook in agent.status()["hooks"] if hook["state"] == "off"]
     world = agent.current().world
-    scopes = {record.kind for record in world.scopes.outbox}
+    from autoinstrument.records import left_record
+    scopes = {left_record(left).kind for left in world.scopes.outbox}
     return off, sorted(scopes), world.resources.statistics()['acquired'], world.tasks.created > 1
 """
 SEEN = "7 ([], ['anyio.CancelScope', 'asyncio.timeout'], 2, True)\n"

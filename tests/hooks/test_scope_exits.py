@@ -1,12 +1,15 @@
 """Entries and exits of scopes are recorded by woven code; only what is unusual makes a record."""
 
 import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
 
-from autoinstrument.records import CancelOrigin, TaskRecord
+from autoinstrument.records import UNTIMED, CancelOrigin, ScopeRecord, TaskRecord, left_record
 from autoinstrument.trackers.scopes import ScopeTracker
 from tests.hooks.conftest import Install
 
@@ -96,21 +99,63 @@ def test_each_cancellation_by_a_scope_is_told_once(install: Install) -> None:
         assert origin.parked[-1][0].co_name == "main"
 
 
+def broken(*_: Any) -> None:
+    raise LookupError("broken on purpose")
+
+
+async def three_timeouts() -> int:
+    for _ in range(3):
+        async with asyncio.timeout(60):
+            await asyncio.sleep(0)
+    return 7
+
+
 def test_failure_of_ours_switches_entries_off_with_one_line(
     install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*_: Any) -> None:
-        raise LookupError("broken on purpose")
-
-    monkeypatch.setattr(ScopeTracker, "enter", broken)
-    install()
-
-    async def main() -> int:
-        for _ in range(3):
-            async with asyncio.timeout(60):
-                await asyncio.sleep(0)
-        return 7
-
-    assert asyncio.run(main()) == 7
+    monkeypatch.setattr(ScopeTracker, "scope_entered", broken)
+    install().world.scopes.last = broken
+    assert asyncio.run(three_timeouts()) == 7
     text = capsys.readouterr().err
     assert text.count("scopes.entered failed (LookupError: broken on purpose") == 1
+
+
+def test_what_woven_code_cannot_record_is_recorded_by_a_call(install: Install) -> None:
+    scopes = install().world.scopes
+    scopes.last = broken
+    assert asyncio.run(three_timeouts()) == 7
+    assert (scopes.entered, scopes.left, scopes.open) == (3, 3, [])
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "anyio"])
+def test_exporters_get_scopes_with_their_times(install: Install, kind: str) -> None:
+    world = install().world
+    outbox: deque[Any] = deque()
+    kept: list[ScopeRecord] = []
+
+    async def main() -> None:
+        before = asyncio.timeout(60) if kind == "asyncio" else in_task(anyio.CancelScope())
+        async with before:
+            world.scopes.outbox = outbox
+        async with asyncio.timeout(60) if kind == "asyncio" else in_task(anyio.CancelScope()):
+            (record,) = own_record(world.tasks).scopes
+            kept.append(record)
+        async with asyncio.timeout(60) if kind == "asyncio" else in_task(anyio.CancelScope()):
+            await asyncio.sleep(0.001)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0.005))
+
+    asyncio.run(main())
+    early, asked, timed, group = [left_record(left) for left in outbox]
+    assert early.entered_ns == UNTIMED
+    assert asked is kept[0]
+    assert 1_000_000 <= timed.left_ns - timed.entered_ns < 1_000_000_000
+    assert group.kind == "asyncio.TaskGroup"
+    assert group.left_ns - group.entered_ns >= 5_000_000
+    assert [scope.serial for scope in (early, asked, timed, group)] == [1, 2, 3, 4]
+
+
+@contextlib.asynccontextmanager
+async def in_task(scope: anyio.CancelScope) -> AsyncIterator[None]:
+    with scope:
+        yield

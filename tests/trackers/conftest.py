@@ -83,7 +83,7 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
-    for module in (tasks, waits, generators):
+    for module in (tasks, scopes, waits, generators):
         monkeypatch.setattr(module, "running_task", made.current_task)
     for module in (tasks, scopes, resources, waits, generators, sessions, loops):
         monkeypatch.setattr(module, "monotonic_ns", made.clock)

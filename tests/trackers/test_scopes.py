@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from autoinstrument.records import RETURNED, UNTIMED, scope_record
+from autoinstrument.records import RETURNED, left_record, scope_record
+from autoinstrument.trackers.scopes import SAMPLED
 from tests.trackers.conftest import Stage, Thing
 
 
@@ -17,7 +18,7 @@ def test_scope_entered_and_left_by_its_task_tells_nothing(stage: Stage) -> None:
     record = stage.scopes.scope_entered(scope, "asyncio.timeout", sys._getframe())
     stage.now_ns = 2_000
     assert stage.scopes.scope_left(scope, sys._getframe()) is record
-    assert (record.entered_ns, record.left_ns) == (1_000, UNTIMED)
+    assert (record.entered_ns, record.left_ns) == (1_000, 2_000)
     assert (record.owner_serial, record.left_by) == (1, 1)
     assert stage.moments_told() == []
     assert stage.scopes.open == []
@@ -232,21 +233,118 @@ def test_scope_that_was_left_is_not_searched_for_among_all_tasks(
 
 def test_two_who_ask_for_an_open_scope_get_one_record(stage: Stage) -> None:
     task = stage.begin("t")
-    frame = sys._getframe()
-    stage.scopes.enter(Thing(), "kind", frame, task)
+    entry = [1, "kind", 2, 3, (sys._getframe().f_code, 4), False, None]
     owner = stage.tasks.live[id(task)]
-    entries: list[Any] = owner.open_scopes or []
-    assert [entry[-1] for entry in entries] == [None]
-    record = scope_record(entries[0], owner)
-    assert scope_record(entries[0], owner) is record
+    owner.open_scopes = [entry]
+    record = scope_record(entry, owner)
+    assert scope_record(entry, owner) is record
     assert stage.scopes.open == [record]
-    assert record.stack[0][0] is frame.f_code
+    assert (record.key, record.kind, record.serial, record.entered_ns) == (1, "kind", 2, 3)
+    assert record.stack == ((sys._getframe().f_code, 4),)
 
 
-def test_scope_that_is_older_than_the_exporters_is_not_theirs(stage: Stage) -> None:
+def test_scope_left_by_woven_code_is_a_record_for_exporters(stage: Stage) -> None:
+    task = stage.begin("t")
+    owner = stage.tasks.live[id(task)]
+    known = stage.scopes.scope_entered(Thing(), "kind", None)
+    assert left_record(known) is known
+    record = left_record(([1, "kind", 2, 3, (), True, None], owner, 4))
+    assert (record.serial, record.owner, record.shield) == (2, owner, True)
+    assert (record.entered_ns, record.left_ns, record.left_by) == (3, 4, owner.serial)
+
+
+def attempt(stage: Stage, scope: Thing, times: int) -> None:
+    """Do what woven code does at each attempt to deliver a cancellation."""
+    for _ in range(times):
+        if stage.scopes.watched is not None or not stage.scopes.attempts & SAMPLED:
+            stage.scopes.delivering(scope, None)
+        stage.scopes.attempts += 1
+
+
+def test_one_attempt_of_many_is_looked_at_and_then_all_of_that_scope(stage: Stage) -> None:
+    stage.begin("t")
+    scope = Thing()
+    record = stage.scopes.scope_entered(scope, "kind", None)
+    attempt(stage, scope, SAMPLED)
+    assert record.deliveries == 0
+    attempt(stage, scope, 10)
+    assert record.deliveries == 10
+    attempt(stage, scope, 489)
+    assert stage.moments_told() == []
+    attempt(stage, scope, 1)
+    assert stage.moments_told() == ["scope_spinning"]
+    attempt(stage, scope, 10_000)
+    assert stage.moments_told() == []
+
+
+def test_all_scopes_that_spin_at_once_are_told(stage: Stage) -> None:
+    stage.begin("t")
+    scopes = [Thing() for _ in range(3)]
+    records = [stage.scopes.scope_entered(scope, "kind", None) for scope in scopes]
+    for _ in range(2_000):
+        for scope in scopes:
+            attempt(stage, scope, 1)
+    assert sorted(facts[0].serial for _, facts in stage.told) == [r.serial for r in records]
+
+
+def test_scope_that_stops_trying_or_is_left_is_not_watched(stage: Stage) -> None:
+    stage.begin("t")
+    gone, left, other = Thing(), Thing(), Thing()
+    stage.scopes.scope_entered(gone, "kind", None)
+    attempt(stage, gone, SAMPLED + 1)
+    assert stage.scopes.watched is stage.scopes.find(gone)
+    second = stage.scopes.scope_entered(left, "kind", None)
+    attempt(stage, left, 2 * SAMPLED + 2)
+    assert stage.scopes.watched is second
+    stage.scopes.scope_left(left, None)
+    watched = [stage.scopes.watched]
+    stage.scopes.scope_entered(other, "kind", None)
+    attempt(stage, other, 3)
+    assert [*watched, stage.scopes.watched] == [None, None]
+
+
+def test_cancellation_by_a_scope_is_told_on_the_tick_if_the_scope_is_open(stage: Stage) -> None:
     task = stage.begin("t")
     scope = Thing()
-    stage.scopes.enter(scope, "kind", sys._getframe(), task)
-    stage.scopes.outbox = deque()
+    record = stage.scopes.scope_entered(scope, "kind", None)
+    stage.scopes.cancels(scope, task, task, None, sys._getframe())
+    assert [o.by_scope for o in stage.tasks.live[id(task)].cancels or ()] == [record]
+    assert stage.moments_told() == []
+    stage.tasks.tell_of_scopes(0)
+    stage.tasks.tell_of_scopes(0)
+    assert stage.moments_told() == ["cancel_requested"]
+    stage.scopes.cancels(scope, task, task, None, sys._getframe())
     stage.scopes.scope_left(scope, None)
-    assert list(stage.scopes.outbox) == []
+    stage.tasks.tell_of_scopes(0)
+    assert stage.moments_told() == []
+
+
+def test_cancelled_wait_that_was_looked_at_is_told_at_once(stage: Stage) -> None:
+    task = stage.begin("t")
+    scope, future = Thing(), Thing()
+    task._fut_waiter = future
+    stage.scopes.scope_entered(scope, "kind", None)
+    stage.scopes.cancels(scope, task, task, None, sys._getframe())
+    assert stage.moments_told() == []
+    stage.tasks.live[id(task)].waiter_id = id(future)
+    stage.scopes.cancels(scope, task, task, None, sys._getframe())
+    assert stage.moments_told() == ["wait_cancelled"]
+
+
+def test_places_where_a_scope_hit_tasks_are_kept_once_and_bounded(stage: Stage) -> None:
+    task = stage.begin("t")
+    scope = Thing()
+    record = stage.scopes.scope_entered(scope, "kind", None)
+    for _ in range(20):
+        stage.scopes.cancels(scope, task, task, None, sys._getframe())
+    assert record.flat_victims == [()]
+
+
+def test_scope_cancelled_while_it_is_entered_is_cancelled_in_that_line(stage: Stage) -> None:
+    stage.begin("t")
+    scope = Thing()
+    record = stage.scopes.scope_entered(scope, "kind", sys._getframe())
+    stage.scopes.cancel_requested(scope, None, "deadline", None, entering=True)
+    origin: Any = record.cancel_origin
+    assert (origin.flat_stack, origin.by_task) == (record.flat_stack, "t")
+    assert record.expired_ns == 1_000
