@@ -451,6 +451,7 @@ class LockRecord(weakref.ref[Any]):
         "places",
         "serial",
         "taken_ns",
+        "taker",
         "takers",
         "wait_max_ns",
         "wait_total_ns",
@@ -469,6 +470,7 @@ class LockRecord(weakref.ref[Any]):
     taken_ns: int  # when, 0 if it was calm then
     place: FlatStack  # where, empty if it was calm then
     hold: Hold | None  # made of these three for whoever asks
+    taker: TaskRecord | None  # of a calm semaphore: who took a permit last
     takers: "list[TaskRecord]"  # of a semaphore: who has a permit, while calm
     known_holds: "list[Hold]"  # of a semaphore or limiter that is not calm
     places: list[FlatStack]  # where it was taken, at most two; a set would hash code objects
@@ -492,6 +494,14 @@ class LockRecord(weakref.ref[Any]):
             return self.known_holds
         place = self.places[0] if len(self.places) == 1 else ()
         return [Hold(self, holder, 0, place) for holder in self.takers]
+
+    @property
+    def held(self) -> int:
+        """How many have it; the length of `holds`."""
+        owner = self.owner
+        if owner is not None:
+            return int(_is_held(self(), owner))
+        return len(self.takers or self.known_holds)
 
     def _hold_of(self, owner: TaskRecord) -> Hold:
         """Return one and the same object while a hold lasts."""

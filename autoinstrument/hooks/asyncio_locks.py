@@ -20,9 +20,20 @@ from autoinstrument.trackers.outbox import SHORT_WAIT_NS
 from autoinstrument.trackers.resources import ResourceTracker
 from autoinstrument.trackers.tasks import TaskTracker
 
+
+def _calm(last: str) -> str:
+    """Return code that finds the record of a calm lock, first of all the one taken last."""
+    return f"""
+    asyncscope_record = port_last.{last}
+    if asyncscope_record() is not self:
+        asyncscope_record = port_calm(port_id(self))
+        if asyncscope_record is not None:
+            port_last.{last} = asyncscope_record
+"""
+
+
 _LOCK_TAKEN: Final = f"""
-try:
-    asyncscope_record = port_calm(port_id(self))
+try:{_calm("lock")}
     if asyncscope_record is None:
         port.taken(self, 'asyncio.Lock')
     else:
@@ -34,7 +45,7 @@ except Exception:
 {indented(told("taken", "self", "'asyncio.Lock'"))}
 """
 _LOCK_GIVEN: Final = f"""
-if port.lively and port_id(self) in port.lively:
+if port.lively and port_last.lock() is not self and port_id(self) in port.lively:
     asyncscope_record = port_taken(port_id(self))
     try:
         asyncscope_plain = (
@@ -53,21 +64,20 @@ if port.lively and port_id(self) in port.lively:
     elif self._locked:
 {indented(told("given_back", "self"), 2)}
 """
-_LOCK_GOT: Final = told("got", "self", "fut", "'asyncio.Lock'")
 _PERMIT_TAKEN: Final = f"""
-try:
-    asyncscope_record = port_calm(port_id(self))
+try:{_calm("semaphore")}
     if asyncscope_record is None:
         port.permit_got(self, 'asyncio.Semaphore')
     else:
-        asyncscope_record.takers.append(port_live(port_id({RUNNING})))
+        if asyncscope_record.taker() is not {RUNNING}:
+            asyncscope_record.taker = port_live(port_id({RUNNING}))
+        asyncscope_record.takers.append(asyncscope_record.taker)
         asyncscope_record.acquired += 1
 except Exception:
     port.permit_got(self, 'asyncio.Semaphore')
 """
 _PERMIT_GIVEN: Final = f"""
-try:
-    asyncscope_record = port_calm(port_id(self))
+try:{_calm("semaphore")}
     if asyncscope_record is not None and asyncscope_record.takers[-1]() is {RUNNING}:
         asyncscope_record.takers.pop()
     else:
@@ -75,6 +85,7 @@ try:
 except Exception:
     port.permit_released(self)
 """
+_LOCK_GOT: Final = told("got", "self", "fut", "'asyncio.Lock'")
 _ITEM_TAKEN: Final = f"""
 try:
     asyncscope_known = port_takers(port_id(self))[-1]() is {RUNNING}
@@ -99,6 +110,7 @@ class LockPort(SynchronisationPort):
             "takers": resources.consumers.get,
             "taken": resources.lively.get,
             "calm": resources.calm.get,
+            "last": resources.last,
             "now": monotonic_ns,
         }
         self.lively = resources.lively

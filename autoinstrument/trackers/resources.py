@@ -27,7 +27,7 @@ from typing import Any, Final
 from autoinstrument.places import capture, capture_flat
 from autoinstrument.records import ContendedHold, FlatStack, Hold, LockRecord, TaskRecord
 from autoinstrument.trackers.outbox import SHORT_WAIT_NS
-from autoinstrument.trackers.waits import WaitTracker
+from autoinstrument.trackers.waits import WaitTracker, nothing
 
 _HOLD_DEPTH: Final = 4
 _GOT_DEPTH: Final = 3
@@ -47,7 +47,8 @@ class ResourceTracker(WaitTracker):
             if task is None:
                 return
             record = self.lock_of(lock, kind)
-        self.calm.pop(key, None)  # the woven code did not know the task
+        if self.calm.pop(key, None) is not None:  # the woven code did not know the task
+            self.last.lock = nothing
         self.lively[key] = record
         record.acquired += 1
         record.owner = task
@@ -217,6 +218,7 @@ class ResourceTracker(WaitTracker):
                 self._was_contended(hold, self.held)
         elif hold is not None and not record.news and not holds and record.kind in _CAN_BE_CALM:
             del self.lively[key]
+            record.taker = task
             self.calm[key] = record
 
     def borrowed(
@@ -289,11 +291,14 @@ class ResourceTracker(WaitTracker):
 
     def statistics(self) -> dict[str, int]:
         """Return exact counts since the start."""
-        locks = list(self.locks.values())
-        acquired = self._acquired_by_gone + sum(record.acquired for record in locks)
+        acquired, held = self._acquired_by_gone, 0
+        for record in list(self.locks.values()):
+            if record.acquired:  # not an event, a condition or a queue, of which there may be many
+                acquired += record.acquired
+                held += record.held
         return {
             "acquired": acquired,
-            "released": acquired - sum(len(record.holds) for record in locks),
+            "released": acquired - held,
             "waits": self.waits,
             "waiting": len(self.waiting),
             "seen": self.created,

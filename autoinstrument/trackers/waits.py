@@ -14,6 +14,7 @@ wait for.
 
 import sys
 from collections import deque
+from collections.abc import Callable
 from time import monotonic_ns
 from types import FrameType
 from typing import Any, Final
@@ -28,6 +29,22 @@ _MOST_WAITED: Final = 1_000  # tasks whose waits for one lock are added up
 _COVERING: Final = frozenset({"asyncio.Barrier", "anyio.CapacityLimiter", "anyio.Condition"})
 
 
+def nothing() -> Any:
+    """Stand in for the record of a lock."""
+    return nothing  # which is no lock
+
+
+class Last:
+    """The records of the calm lock and of the calm semaphore that were taken last."""
+
+    __slots__ = ("lock", "semaphore")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.lock: Callable[[], Any] = nothing
+        self.semaphore: Callable[[], Any] = nothing
+
+
 class WaitTracker:
     """Owns the records of synchronisation objects, by identity, and of the waits for them."""
 
@@ -35,6 +52,7 @@ class WaitTracker:
         """Start empty; see `TaskTracker` for the arguments."""
         self.locks: dict[int, LockRecord] = {}
         self.calm: dict[int, LockRecord] = {}  # those of `locks` that are calm
+        self.last = Last()
         self.lively: dict[int, LockRecord] = {}  # those that have been taken and are not
         self.waiting: dict[int, WaitRecord] = {}  # by `WaitRecord.key`
         self.outbox: deque[WaitRecord] | None = None  # ended waits for the exporters
@@ -65,7 +83,7 @@ class WaitTracker:
         record.kind = kind or type(lock).__name__
         record.permits = permits
         record.news = LockRecord.NEWS
-        record.owner = record.hold = None
+        record.owner = record.taker = record.hold = None
         record.taken_ns = 0
         record.place = ()
         record.takers = []
@@ -163,6 +181,7 @@ class WaitTracker:
 
     def _wake(self, record: LockRecord) -> None:
         """End the calm of a lock: what is known of the holders of a semaphore becomes holds."""
+        self.last.lock = self.last.semaphore = nothing
         if record.owner is None:
             record.known_holds = record.holds
             record.takers = []

@@ -75,6 +75,52 @@ def test_holder_of_a_calm_lock_is_another_task_each_time(install: Install, make:
     asyncio.run(main())
 
 
+def test_calm_locks_that_are_taken_in_turns_are_not_confused(install: Install) -> None:
+    agent = install()
+
+    async def main() -> None:
+        things: list[Any] = [
+            make()
+            for make in (asyncio.Lock, asyncio.Lock, lambda: asyncio.Semaphore(2)) * 2
+            for _ in range(2)
+        ]
+        for thing in things:
+            await take_often(thing)
+        known = agent.world.resources.calm
+        for _ in range(3):
+            for thing in things:
+                async with thing:
+                    held = [key for key, record in known.items() if record.holds]
+                    assert held == [id(thing)]
+                    assert known[id(thing)].held == 1
+        assert {record.acquired for record in known.values()} == {OFTEN + 3}
+        assert agent.world.resources.statistics()["released"] == len(things) * (OFTEN + 3)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", [asyncio.Lock, lambda: asyncio.Semaphore(1)], ids=["lock", "one"])
+def test_lock_taken_after_somebody_waited_for_it_is_recorded_in_full(
+    install: Install, make: Any
+) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = make()
+        await take_often(lock)
+        async with lock:
+            waiting = asyncio.create_task(lock.acquire())
+            await asyncio.sleep(0)
+        await waiting
+        lock.release()
+        async with lock:
+            (hold,) = records(agent)[0].holds
+            assert hold.at_ns
+            assert "main" in [code.co_name for code, _ in hold.stack]
+
+    asyncio.run(main())
+
+
 @LOCKS
 def test_wait_ends_the_calm_and_finds_the_deadlock(install: Install, make: Any) -> None:
     agent = install()
