@@ -152,6 +152,7 @@ class Agent:
             self.watch.drains["export"] = self.outlet.drain
             self.watch.blocks.looked = self.outlet.pulse.look
             self.outlet.come_before_providers = self._finish_first
+            self.outlet.meanwhile = self.watch.look_meanwhile
             patches.when_imported("opentelemetry.trace", self.outlet.tracing_imported)
             child_processes.install(
                 patches, self.outlet.child_environment, self.outlet.configure_child, failed

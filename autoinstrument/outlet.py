@@ -77,6 +77,8 @@ class Outlet:
         # A file or a console holds our spans alone: the program's would hang below nothing.
         inside = settings.nest_spans and bool({"otlp", "provider"} & set(names))
         self._nesting = Nesting(self._traces, inside=inside)
+        self.meanwhile: Callable[[], None] = _nothing
+        """Called in the middle of a drain, every few milliseconds."""
         self.come_before_providers: Callable[[], None] = _nothing
         self._providers: tuple[Any, ...] = (None, None, None)
         for moment in ("loop_stopped", "loop_closing"):
@@ -116,13 +118,16 @@ class Outlet:
         """Export what ended; called in the agent's thread once a second."""
         if not self._on or self._forking or not self._draining.acquire(timeout=0):
             return
+        from autoinstrument.export.slices import giving_way
+
         try:
             exporters = self._exporters()
             if self._fork_began():
                 return  # or a thread that sends would be started in the middle of the fork
-            batch = self._batch()
-            for exporter in exporters:
-                exporter.drain(batch)
+            with giving_way(self.meanwhile):
+                batch = self._batch()
+                for exporter in exporters:
+                    exporter.drain(batch)
         except Exception as exc:
             if self._made is None and _no_more_executors():
                 return  # the program ends while the SDK is loaded; `finish` can do without

@@ -56,6 +56,7 @@ class Watch:
         self._computed_idle: dict[int, int] | None = None  # at the last look, if no loop was busy
         self._still_since_ns = 0
         self._ticked_ns = 0
+        self._looked_ns = 0
         self._clock_is_fine = False
         self._jobs: deque[Callable[[], None]] = deque()
         self.ident = 0
@@ -148,11 +149,19 @@ class Watch:
         self._overslept_ns = monotonic_ns() - before - int(self._slept_s * 1e9)
         return self._stop
 
+    def look_meanwhile(self) -> None:
+        """Look at the loops in the middle of a drain, when a period has passed since the last look.
+
+        Beside a busy loop a drain waits for the interpreter most of the time.
+        """
+        if monotonic_ns() - self._looked_ns >= _PERIOD_S * 1e9 and self.ident == get_ident():
+            self._step()
+
     def _step(self) -> None:
         running = self._world.loops.running()
         computed = {record.key: computed_ns(record) for record in running}
         still = self._nothing_has_run(running, computed)
-        now_ns = monotonic_ns()
+        now_ns = self._looked_ns = monotonic_ns()
         if still:
             self.blocks.tell_idle(running)
         else:

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from autoinstrument.export import logs
 from autoinstrument.export.batch import SPARE, Batch, ExportSettings
@@ -19,7 +19,7 @@ from autoinstrument.export.slices import SLICE, give_way, in_slices
 from autoinstrument.export.span import Span
 from autoinstrument.export.spans import SHORT_SCOPE_NS, SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
-from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord
+from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord, WaitRecord
 from autoinstrument.trackers.outbox import SHORT_WAIT_NS, SLOW_NS
 
 _MOST_PENDING: Final = 1_000
@@ -31,6 +31,7 @@ _GLANCES: Final = 4096  # looks at tasks in a storm between two offers of the in
 _AROUND_EACH_TASK: Final = "TaskHandle._run_coro"
 """Where anyio 4.14 and newer enter a scope for each task that they run."""
 
+T = TypeVar("T")
 Make = Callable[[], Span]
 _Placed = list[tuple[TaskRecord, Placement]]
 
@@ -61,6 +62,9 @@ class Pipeline:
         self.dropped["budget"] += batch.left_out
         open_tasks = unfinished.tasks if unfinished is not None else []
         batch.tasks = self._look_at(batch.tasks, batch.live)
+        batch.scopes = self._first_of(batch.scopes, _matters)
+        batch.waits = self._first_of(batch.waits, _was_broken_off)
+        batch.holds = self._first_of(batch.holds, _never)
         known = KnownTasks((*open_tasks, *batch.tasks), batch.live)
         self.traces.over(batch.tasks)
         records = self._findings_logs(batch, known)
@@ -105,6 +109,18 @@ class Pipeline:
                     needed.add(task.creator)
             give_way()
         self.dropped["budget"] += len(tasks) - len(found)
+        return found
+
+    def _first_of(self, items: list[T], matters: Callable[[T], bool]) -> list[T]:
+        """Return the first items, as many as the budget may have room for, and those that matter.
+
+        What one task does, in a trace that is kept, would else be made into spans without end.
+        """
+        most = max(0, int(self._budget.left)) + SPARE
+        if len(items) <= most:
+            return items
+        found = items[:most] + [item for item in in_slices(items[most:]) if matters(item)]
+        self.dropped["budget"] += len(items) - len(found)
         return found
 
     # -- findings --------------------------------------------------------------------------
@@ -267,6 +283,18 @@ class Pipeline:
 
 def _is_housekeeping(task: TaskRecord) -> bool:
     return task.qualname.endswith(_HOUSEKEEPING) and task.outcome != FAILED
+
+
+def _matters(scope: ScopeRecord) -> bool:
+    return bool(scope.expired_ns or scope.cancel_origin or scope.left_by != scope.owner_serial)
+
+
+def _was_broken_off(wait: WaitRecord) -> bool:
+    return wait.how != "resolved"
+
+
+def _never(item: object) -> bool:
+    return False
 
 
 def _by_importance(item: tuple[Trace, int]) -> bool:

@@ -91,6 +91,27 @@ def test_detectors_are_called_at_each_look_while_one_has_to_do(
     assert clock.ticks_in(1) == 20
 
 
+def test_long_drain_looks_at_loops_once_a_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    step, looks = clock.watch._step, list[int]()
+
+    def look() -> None:
+        looks.append(clock.now // MS)
+        step()
+
+    monkeypatch.setattr(clock.watch, "_step", look)
+    clock.watch._step()
+    clock.watch.ident = threading.get_ident()
+    for _ in range(20):
+        clock.now += 12 * MS
+        clock.watch.look_meanwhile()
+    assert looks == [1_000, 1_060, 1_120, 1_180, 1_240]
+    clock.watch.ident = 0  # at exit the program's thread drains
+    clock.now += 100 * MS
+    clock.watch.look_meanwhile()
+    assert len(looks) == 5
+
+
 def test_thread_does_a_job_at_once_and_goes_on_after_a_failure() -> None:
     failed: list[str] = []
     world = World(Settings(), Moments(pytest.fail), FindingStore(frozenset()))

@@ -1,6 +1,7 @@
 """The head sampler against the official one, and the budget on whole traces."""
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from opentelemetry.trace import (
 )
 
 from autoinstrument.export import slices
-from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.batch import SPARE, Batch, ExportSettings
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.sampling import Budget, head_sampler
 from autoinstrument.export.trace_settings import make_traces
@@ -152,8 +153,48 @@ def test_storm_is_cut_before_tasks_are_placed() -> None:
     assert play.tasks["r900"].trace is None
 
 
-def test_work_of_the_exporters_comes_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storm_of_scopes_and_waits_of_one_task_is_cut() -> None:
+    play = Play()
+    play.task("main", 0, 5_000)
+    scopes = [play.scope("asyncio.timeout", "main", n, n + 2) for n in range(700)]
+    scopes[650].expired_ns = scopes[650].left_ns
+    waits = [play.wait("main", n, n + 5) for n in range(600)]
+    waits[590].how = "broken off"
+    made = pipeline(10)
+    spans, _ = made.run(play.batch(scopes=scopes, waits=waits))
+    most = 20 + SPARE
+    names = Counter(span.static.name for span in spans)
+    assert names == {"main": 1, "asyncio.timeout": most + 1, "lock wait": most + 1}
+    expired = [dict(span.attributes) for span in spans if span.static.name == "asyncio.timeout"][-1]
+    assert expired["asyncscope.scope.expired"] is True
+    assert made.dropped["budget"] == 700 + 600 - 2 * (most + 1)
+
+
+class Slow:
+    """A clock that moves with each look at it."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now_s, self._step_s = 100.0, step_s
+
+    def __call__(self) -> float:
+        self.now_s += self._step_s
+        return self.now_s
+
+
+@pytest.mark.parametrize(("step_s", "wanted"), [(0.004, 9), (0.0011, 3), (0.0, 0)])
+def test_interpreter_is_offered_every_few_milliseconds_of_work(
+    monkeypatch: pytest.MonkeyPatch, step_s: float, wanted: int
+) -> None:
     offers: list[float] = []
+    called: list[int] = []
+    clock = Slow(step_s)
     monkeypatch.setattr(slices, "sleep", offers.append)
-    assert list(slices.in_slices(range(200))) == list(range(200))
-    assert offers == [0, 0, 0]
+    monkeypatch.setattr(slices, "monotonic", clock)
+    slices._slices.offered_s = clock.now_s
+    with slices.giving_way(lambda: called.append(len(offers))):
+        assert list(slices.in_slices(range(600))) == list(range(600))
+    assert offers == [0] * wanted
+    assert called == list(range(1, wanted + 1))
+    slices._slices.offered_s = 0.0
+    slices.give_way()
+    assert (len(offers), len(called)) == (wanted + 1, wanted)
