@@ -34,6 +34,7 @@ PERIOD_NS: Final = 50_000_000
 # computed this long meanwhile was inside one compiled call.
 _KEPT_THE_LOCK_NS: Final = 40_000_000
 _FEWEST_LOOKS: Final = 2
+_JUST_CALLED: Final = 4  # bytes of a function's code before its first statement
 _Turn: TypeAlias = tuple[int, int, int]
 """What a loop's thread executes: its outermost frame, its task, and the callback that is next."""
 
@@ -52,7 +53,6 @@ class _Beat:
         "handle",
         "hindered_ns",
         "is_early",
-        "is_mixed",
         "looks",
         "seen_computed_ns",
         "seen_ns",
@@ -75,7 +75,6 @@ class _Beat:
         self.seen_computed_ns = 0
         self.looks = 0
         self.is_early = True  # the stack was read at the first look, not in the midst of the block
-        self.is_mixed = False  # part of it is what hooking a library takes
         self.stack: RawStack = ()
         self.task: TaskRecord | None = None
 
@@ -241,7 +240,7 @@ class BlockWatch:
             self._beats.pop(record.key, None)
             return
         self._follow(record, beat, frame, computed)
-        if not _is_same(turn, beat.turn):  # it was over before the heartbeat came
+        if not _is_same(turn, beat.turn) or _is_ours(frame):  # over before the heartbeat came
             beat.since_ns = beat.seen_ns
 
     def _follow(self, record: LoopRecord, beat: _Beat, frame: Any, computed: int) -> None:
@@ -252,8 +251,7 @@ class BlockWatch:
         beat.hindered_ns = self._hindered_ns(record)
         beat.looks = 0
         beat.is_early = True
-        beat.is_mixed = _is_ours(frame)
-        beat.stack = () if beat.is_mixed else capture(frame, 40)
+        beat.stack = capture(frame, 40)
         beat.task = self._task_on(record)
 
     def _look_at_beat(
@@ -270,10 +268,11 @@ class BlockWatch:
             beat.since_ns = now
             self._follow(record, beat, frame, computed_ns(record))
             return
-        beat.seen_ns, beat.seen_computed_ns = now, computed_ns(record)
-        if _is_ours(frame):
-            beat.is_mixed = True  # what hooking a library takes is not the program's fault
-            return
+        computed = computed_ns(record)
+        if _is_ours(frame):  # what hooking a library takes is not the program's fault
+            beat.since_ns += now - beat.seen_ns
+            beat.computed_ns += computed - beat.seen_computed_ns
+        beat.seen_ns, beat.seen_computed_ns = now, computed
         took = now - beat.since_ns
         if took >= min(self._block_ns // 2, 100_000_000):
             if not at_once:
@@ -304,7 +303,7 @@ class BlockWatch:
         if took < self._block_ns:
             return
         computed = beat.seen_computed_ns - beat.computed_ns
-        kept = record.cpu_clock and computed >= _KEPT_THE_LOCK_NS and not beat.is_mixed
+        kept = record.cpu_clock and computed >= _KEPT_THE_LOCK_NS
         if kept or self._is_seen_waiting(record, beat, took):
             self._blocked(record, beat.stack, took, beat.task)
 
@@ -360,7 +359,13 @@ def _is_waiting(frame: Any) -> bool:
 
 
 def _is_ours(frame: Any) -> bool:
-    """Whether a thread executes something that this package does below the program's code."""
+    """Whether a thread executes something that this package does below the program's code.
+
+    Not where it has just called us, by `sys.monitoring` or a hook: a compiled call gives the lock
+    away in the next function, so that a thread is found there which has done nothing of ours yet.
+    """
+    if frame.f_lasti <= _JUST_CALLED and is_own_file(frame.f_code.co_filename):
+        frame = frame.f_back
     while frame is not None and not is_user_file(frame.f_code.co_filename):
         if is_own_file(frame.f_code.co_filename):
             return True

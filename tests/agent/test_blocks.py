@@ -1,6 +1,7 @@
 """What is taken for a blocked loop, and what is not, on clocks that the tests set."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -200,6 +201,41 @@ def test_time_without_processor_before_the_heartbeat_is_not_counted(stage: Stage
     stage.look()
     stage.look(after=900, computed=40)  # starved, then in the same function again
     stage.elapse(90, computed=90)
+    assert stage.answered() == []
+
+
+def test_function_of_ours_that_has_just_been_called_took_no_time() -> None:
+    class Frame:
+        f_code, f_lasti, f_back = blocks.BlockWatch.judge.__code__, 2, sys._getframe()
+
+    assert not blocks._is_ours(Frame)
+    Frame.f_lasti = 40
+    assert blocks._is_ours(Frame)
+
+
+def test_what_this_package_does_in_between_is_taken_off(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.look()
+    stage.look(after=50, computed=50)
+    with monkeypatch.context() as ours:
+        ours.setattr(blocks, "is_user_file", lambda name: False)
+        ours.setattr(blocks, "is_own_file", lambda name: name == __file__)
+        for _ in range(6):
+            stage.look(after=50, computed=50)
+    stage.elapse(205, computed=205)
+    assert stage.answered() == [255]
+
+
+def test_heartbeat_sent_while_this_package_works_counts_from_then_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.look()
+    with monkeypatch.context() as ours:
+        ours.setattr(blocks, "is_user_file", lambda name: False)
+        ours.setattr(blocks, "is_own_file", lambda name: name == __file__)
+        stage.look(after=240, computed=240)
+    stage.elapse(205, computed=205)
     assert stage.answered() == []
 
 
