@@ -52,7 +52,7 @@ def _finding(wait: WaitRecord, hold: Hold) -> Finding:
     calls = " called by ".join(f"{name}()" for name in functions_of(wait.stack)[:3])
     message = (
         f"{opening(wait.task)} asks{at(place)} for {wait.lock.kind} "
-        f"#{wait.lock.serial}, which it holds itself since{at(held)}; it waits for itself and "
+        f"#{wait.lock.serial}, which it took itself{at(held)}; it waits for itself and "
         f"never goes on. The second request comes from {calls}."
     )
     finding = Finding(
