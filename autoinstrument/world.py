@@ -34,7 +34,7 @@ class World:
         self.tasks = TaskTracker(moments, depth)
         self.scopes = ScopeTracker(moments, self.tasks, depth)
         self.resources = ResourceTracker(moments, self.tasks, depth)
-        self.resources.contended_ns = settings.lock_wait_ms * 1_000_000
+        self.resources.tell_of(settings.lock_wait_ms * 1_000_000)
         self.generators = GeneratorTracker(moments, self.tasks, depth)
         self.loops = LoopTracker(moments)
         self.hops = HopTracker(self.tasks, depth)

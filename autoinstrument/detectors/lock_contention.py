@@ -62,7 +62,7 @@ def attach(world: World) -> None:
     def lock_wait_ended(wait: WaitRecord) -> None:
         if wait.op != "acquire" or wait.how != "resolved" or _bounds(wait.lock):
             return
-        waited_ns = wait.lock.waited[wait.task.serial]
+        waited_ns = wait.lock.waited.get(wait.task.serial, 0)
         known = holders.get(wait.lock.serial) or _Holders()
         if waited_ns >= least_ns and wait.after and known.are_slow:
             world.report(_finding(wait, world.resources.add_up_anew(wait), known.parked))

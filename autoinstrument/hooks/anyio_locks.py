@@ -9,7 +9,14 @@ import sys
 from types import ModuleType
 from typing import Any, Final
 
-from autoinstrument.hooks.lock_edits import SynchronisationPort, indented, wait_over, waits
+from autoinstrument.hooks.lock_edits import (
+    PERMIT_RELEASED,
+    SynchronisationPort,
+    indented,
+    permit_got,
+    wait_over,
+    waits,
+)
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import told
 from autoinstrument.hooks.weaving import Edit
@@ -111,7 +118,7 @@ def install(
 
 
 def _semaphores(patches: Patches, module: ModuleType, port: AnyioLockPort) -> None:
-    taken = f"port.permit_got(self, {_SEMAPHORE!r})"
+    taken = permit_got(_SEMAPHORE)
     patches.weave(
         "anyio semaphores",
         module.Semaphore,
@@ -134,7 +141,7 @@ def _semaphores(patches: Patches, module: ModuleType, port: AnyioLockPort) -> No
         module.Semaphore,
         "release",
         port,
-        Edit("entry", "port.permit_released(self)"),
+        Edit("entry", PERMIT_RELEASED),
     )
 
 

@@ -11,7 +11,14 @@ from asyncio.queues import Queue
 from time import monotonic_ns
 from typing import Any, Final
 
-from autoinstrument.hooks.lock_edits import SynchronisationPort, indented, wait_over, waits
+from autoinstrument.hooks.lock_edits import (
+    PERMIT_RELEASED,
+    SynchronisationPort,
+    indented,
+    permit_got,
+    wait_over,
+    waits,
+)
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import RUNNING, told
 from autoinstrument.hooks.weaving import Edit
@@ -67,23 +74,23 @@ if port.lively and port_last.lock() is not self and port_id(self) in port.lively
 _PERMIT_TAKEN: Final = f"""
 try:{_calm("semaphore")}
     if asyncscope_record is None:
-        port.permit_got(self, 'asyncio.Semaphore')
+        port.permit_got(self, port_frame(1), 'asyncio.Semaphore', self._value + 1)
     else:
         if asyncscope_record.taker() is not {RUNNING}:
             asyncscope_record.taker = port_live(port_id({RUNNING}))
         asyncscope_record.takers.append(asyncscope_record.taker)
         asyncscope_record.acquired += 1
 except Exception:
-    port.permit_got(self, 'asyncio.Semaphore')
+{indented(permit_got("asyncio.Semaphore"))}
 """
 _PERMIT_GIVEN: Final = f"""
 try:{_calm("semaphore")}
     if asyncscope_record is not None and asyncscope_record.takers[-1]() is {RUNNING}:
         asyncscope_record.takers.pop()
     else:
-        port.permit_released(self)
+        port.permit_released(self, port_frame(1))
 except Exception:
-    port.permit_released(self)
+{indented(PERMIT_RELEASED)}
 """
 _LOCK_GOT: Final = told("got", "self", "fut", "'asyncio.Lock'")
 _ITEM_TAKEN: Final = f"""

@@ -2,7 +2,7 @@
 
 import sys
 from textwrap import indent
-from typing import Any
+from typing import Any, Final
 
 from autoinstrument.hooks.ports import Port, running_names, told
 from autoinstrument.trackers.resources import ResourceTracker
@@ -24,29 +24,26 @@ def wait_over(future: str) -> str:
     return f"if port_id({future}) in port.waiting:\n" + indented(told("wait_over", future))
 
 
+def permit_got(kind: str) -> str:
+    """Return code that tells that the running task has a permit of `self`."""
+    return told("permit_got", "self", "port_frame(1)", repr(kind), "self._value + 1")
+
+
+PERMIT_RELEASED: Final = told("permit_released", "self", "port_frame(1)")
+"""Code that tells that a permit is given back, or made."""
+
+
 class SynchronisationPort(Port):
     """What the ports of asyncio's and anyio's locks share."""
 
     def __init__(self, failed: Any, resources: ResourceTracker, tasks: TaskTracker) -> None:
         """Keep the tracker's methods at hand."""
         super().__init__(failed)
-        self.inline = running_names(tasks)
+        self.inline = {**running_names(tasks), "frame": sys._getframe}
         self.waiting = resources.waiting
         self.resources = resources
         self.tells("given_back", resources.given_back)
+        self.tells("permit_got", resources.acquired_by)
+        self.tells("permit_released", resources.released_by)
         self.tells("wait_started", resources.wait_started)
         self.tells("wait_over", resources.wait_over)
-
-    def permit_got(self, semaphore: Any, kind: str) -> None:
-        """The running task has a permit now."""
-        try:
-            self.resources.acquired_by(semaphore, sys._getframe(2), kind, semaphore._value + 1)
-        except Exception as exc:
-            self.failed("permit_got", exc)
-
-    def permit_released(self, semaphore: Any) -> None:
-        """A permit is given back, or made."""
-        try:
-            self.resources.released_by(semaphore, sys._getframe(2))
-        except Exception as exc:
-            self.failed("permit_released", exc)

@@ -58,7 +58,8 @@ class ResourceTracker(WaitTracker):
         record.place = capture_flat(sys._getframe(1), _HOLD_DEPTH, task)
         if not task.last_name:
             task.remember_name()
-        self._is_news(record, record.place)
+        if record.news > 0:
+            self._is_news(record, record.place)
 
     def owned(self, lock: Any, task: Any, kind: str) -> None:
         """Record that the running task, `task`, owns a lock that knows its owner itself.
@@ -101,12 +102,6 @@ class ResourceTracker(WaitTracker):
         record.wait_total_ns += took_ns
         if took_ns > record.wait_max_ns:  # noqa: PLR1730 # max() would be another call
             record.wait_max_ns = took_ns
-        known_ns = record.waited.get(task.serial)
-        if known_ns is None:
-            self._waited_first(record)
-        else:
-            took_ns += known_ns
-        record.waited[task.serial] = took_ns
         place = record.place
         caller, outer = sys._getframe(2), sys._getframe(3)
         if not (
@@ -117,7 +112,8 @@ class ResourceTracker(WaitTracker):
             and place[5] == outer.f_lasti
         ):
             record.place = capture_flat(sys._getframe(1), _GOT_DEPTH, task)
-        if took_ns >= self.contended_ns or record.serial in self.watched:
+        long = took_ns >= self.short_ns and self._add_up(wait, took_ns)
+        if long or record.serial in self.watched:
             self._tell_end(wait, sys._getframe(1))
         elif self.outbox is not None:
             self._hand_over(wait, sys._getframe(1), self.outbox)
@@ -182,10 +178,12 @@ class ResourceTracker(WaitTracker):
         place = capture_flat(frame, _HOLD_DEPTH, task)
         record.acquired += 1
         self.lively[key] = record
-        task.remember_name()
+        if not task.last_name:
+            task.remember_name()
         if len(record.known_holds) < _MOST_HOLDS:
-            record.known_holds.append(Hold(record, task, monotonic_ns(), place))
-        self._is_news(record, place)
+            record.known_holds.append(_hold(record, task, place))
+        if record.news > 0:
+            self._is_news(record, place)
 
     def released_by(self, lock: Any, frame: FrameType | None) -> None:
         """Record that a lock or a permit is given back by the running task, rightly or not."""
@@ -305,10 +303,19 @@ class ResourceTracker(WaitTracker):
         }
 
     def _is_news(self, record: LockRecord, place: FlatStack) -> None:
-        if record.news > 0:
-            record.news -= 1
-            if len(record.places) < 2 and place not in record.places:
-                record.places.append(place)
+        record.news -= 1
+        if len(record.places) < 2 and place not in record.places:
+            record.places.append(place)
+
+
+def _hold(record: LockRecord, owner: TaskRecord, place: FlatStack, new: Any = Hold.__new__) -> Hold:
+    """Return a hold that begins now; `__init__` would be another call."""
+    hold: Hold = new(Hold)
+    hold.lock = record
+    hold.owner = owner
+    hold.at_ns = monotonic_ns()
+    hold.flat_stack = place
+    return hold
 
 
 def _hold_of(holds: list[Hold], task: TaskRecord | None) -> Hold | None:

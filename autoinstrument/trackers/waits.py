@@ -26,6 +26,7 @@ from autoinstrument.trackers.outbox import SHORT_WAIT_NS
 from autoinstrument.trackers.tasks import TaskTracker, running_task
 
 _MOST_WAITED: Final = 1_000  # tasks whose waits for one lock are added up
+_SHORT: Final = 1_000  # part of what a task is told of: many waits below it are no contention
 _COVERING: Final = frozenset({"asyncio.Barrier", "anyio.CapacityLimiter", "anyio.Condition"})
 
 
@@ -59,7 +60,7 @@ class WaitTracker:
         self.held: deque[ContendedHold] | None = None  # ended contended holds, for them too
         self.contended = 0  # how many went there
         self.waits = 0
-        self.contended_ns = 1_000_000_000  # a task that waited so long for one lock is told of
+        self.tell_of(1_000_000_000)
         self.watched: set[int] = set()  # serials of locks of which each wait's end is told
         self.created = 0
         self.stack_depth = stack_depth
@@ -69,6 +70,11 @@ class WaitTracker:
         self._moments = moments
         self._tasks = tasks
         self._live = tasks.live
+
+    def tell_of(self, contended_ns: int) -> None:
+        """Set how long a task has to wait for one lock in all to be told of."""
+        self.contended_ns = contended_ns
+        self.short_ns = contended_ns // _SHORT  # waits below it are not added up
 
     def lock_of(self, lock: Any, kind: str = "", permits: int = 1) -> LockRecord:
         """Return the record of a lock, made at its first use."""
@@ -158,11 +164,32 @@ class WaitTracker:
                 self._moments.fire("lock_waited", wait)
 
     def wait_over(self, future: Any) -> None:
-        """Record that the wait for a future is over; it was resolved if that has a result."""
-        wait = self.waiting.get(id(future))
-        if wait is not None:
+        """Record that the wait for a future is over; it was resolved if that has a result.
+
+        In one piece for almost every wait; `_end` does the same for the others.
+        """
+        wait = self.waiting.pop(id(future), None)
+        if wait is None:
+            return
+        record, task = wait.lock, wait.task
+        wait.ended_ns = now_ns = monotonic_ns()
+        took_ns = now_ns - wait.started_ns
+        if took_ns >= self.short_ns or future.cancelled() or not future.done():
             resolved = future.done() and not future.cancelled()
             self._end(wait, resolved=resolved, frame=sys._getframe(1))
+            return
+        if task.wait is wait:
+            task.wait = None
+        wait.how = "resolved"
+        record.waiting -= 1
+        record.wait_total_ns += took_ns
+        if took_ns > record.wait_max_ns:  # noqa: PLR1730 # max() would be another call
+            record.wait_max_ns = took_ns
+        if wait.op == "acquire":
+            if record.serial in self.watched:
+                self._tell_end(wait, sys._getframe(1))
+            elif self.outbox is not None:
+                self._hand_over(wait, sys._getframe(1), self.outbox)
 
     def wait_ended(self, lock: Any, *, resolved: bool = True) -> None:
         """Record that the running task waits no more for a lock."""
@@ -210,19 +237,25 @@ class WaitTracker:
             record.wait_max_ns = took_ns
         long = False
         if resolved and wait.op == "acquire":
-            serial = task.serial
-            if serial not in record.waited:
-                self._waited_first(record)
-            took_ns = record.waited[serial] = record.waited.get(serial, 0) + took_ns
-            long = took_ns >= self.contended_ns or record.serial in self.watched
+            long = self._add_up(wait, took_ns) or record.serial in self.watched
         if not resolved or long:
             self._tell_end(wait, frame)
         elif self.outbox is not None and wait.op == "acquire":
             self._hand_over(wait, frame, self.outbox)
 
-    def _waited_first(self, record: LockRecord) -> None:
-        if len(record.waited) >= _MOST_WAITED:
-            record.waited.clear()
+    def _add_up(self, wait: WaitRecord, took_ns: int) -> bool:
+        """Add a wait that is over to the others of its task, and return whether that is long."""
+        if took_ns < self.short_ns:
+            return False
+        waited, serial = wait.lock.waited, wait.task.serial
+        known_ns = waited.get(serial)
+        if known_ns is None:
+            if len(waited) >= _MOST_WAITED:
+                waited.clear()
+        else:
+            took_ns += known_ns
+        waited[serial] = took_ns
+        return took_ns >= self.contended_ns
 
     def _hand_over(
         self, wait: WaitRecord, frame: FrameType | None, outbox: deque[WaitRecord]
@@ -243,7 +276,7 @@ class WaitTracker:
             wait.op == "acquire"
             and (
                 record.serial in self.watched
-                or record.waited[wait.task.serial] >= self.contended_ns
+                or record.waited.get(wait.task.serial, 0) >= self.contended_ns
             )
         ):
             self._moments.fire("lock_wait_ended", wait)
@@ -262,4 +295,7 @@ def _runs(owner: TaskRecord) -> bool:
 
 def _one_runs(holds: list[Hold]) -> bool:
     """Whether nobody has the lock or one who has it waits for nothing."""
-    return not holds or any(_runs(hold.owner) for hold in holds)
+    for hold in holds:  # a generator would cost as much as all the rest
+        if _runs(hold.owner):
+            return True
+    return not holds

@@ -6,6 +6,8 @@ import types
 from collections import deque
 from collections.abc import Generator
 
+import pytest
+
 from autoinstrument.records import LockRecord
 from tests.trackers.conftest import FakeTask, Stage, Thing
 
@@ -264,7 +266,7 @@ def test_beginning_of_a_wait_is_told_if_the_holder_waits_too(stage: Stage) -> No
 
 
 def test_end_of_a_wait_is_told_once_a_task_has_waited_long_for_one_lock(stage: Stage) -> None:
-    stage.resources.contended_ns = 3_000
+    stage.resources.tell_of(3_000)
     task, lock = stage.begin("t"), Thing()
     told = []
     for _ in range(4):
@@ -275,6 +277,21 @@ def test_end_of_a_wait_is_told_once_a_task_has_waited_long_for_one_lock(stage: S
         told.append(len(stage.moments_told()))
     assert told == [0, 0, 1, 1]
     assert stage.resources.waiting == {}
+
+
+@pytest.mark.parametrize(("took_ns", "told"), [(999_999, 0), (1_000_000, 1)], ids=["below", "at"])
+def test_waits_of_less_than_a_thousandth_of_what_is_told_are_not_added_up(
+    stage: Stage, took_ns: int, told: int
+) -> None:
+    task, lock = stage.begin("t"), Thing()
+    task.over = True
+    for _ in range(1_000):
+        stage.resources.wait_started(lock, "acquire", future=task)
+        stage.now_ns += took_ns
+        stage.resources.wait_over(task)
+    assert stage.moments_told() == ["lock_wait_ended"] * told
+    record = stage.resources.locks[id(lock)]
+    assert (record.wait_total_ns, record.waiting, record.waits) == (1_000 * took_ns, 0, 1_000)
 
 
 def test_wait_reads_its_place_from_the_waiting_task(stage: Stage) -> None:
