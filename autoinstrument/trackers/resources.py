@@ -235,9 +235,10 @@ class ResourceTracker(WaitTracker):
         self.lively[record.key] = record
         task = running if running() is borrower else self._tasks.live.get(id(borrower))
         if task is not None and task() is borrower and len(record.known_holds) < _MOST_HOLDS:
-            task.remember_name()
+            if not task.last_name:
+                task.remember_name()
             place = capture_flat(frame, _HOLD_DEPTH, running)
-            record.known_holds.append(Hold(record, task, monotonic_ns(), place))
+            record.known_holds.append(_hold(record, task, place))
 
     def returned(self, limiter: Any, borrower: Any) -> None:
         """Record that the token of a borrower is back, whoever brought it."""
