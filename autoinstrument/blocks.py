@@ -102,9 +102,7 @@ class BlockWatch:
         self._process_before = 0
         self._waits_before: int | None = None
         self._woke_ns = 0
-        self._awake_ns = (
-            0  # how long this thread has been awake, and kept the lock for the most part
-        )
+        self._awake_ns = 0  # how long this thread has been awake, for the most part with the lock
         self.looked: Looked | None = None
         world.moments.on("loop_stopped", self.judge)
 
