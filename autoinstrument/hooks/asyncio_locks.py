@@ -52,24 +52,25 @@ except Exception:
 {indented(told("taken", "self", "'asyncio.Lock'"))}
 """
 _LOCK_GIVEN: Final = f"""
-if port.lively and port_last.lock() is not self and port_id(self) in port.lively:
+if port.lively and port_last.lock() is not self:
     asyncscope_record = port_taken(port_id(self))
-    try:
-        asyncscope_plain = (
-            asyncscope_record.waiting
-            and asyncscope_record.owner() is {RUNNING}
-            and (
-                port.resources.held is None
-                or port_now() - asyncscope_record.taken_ns < {SHORT_WAIT_NS}
+    if asyncscope_record is not None:
+        try:
+            asyncscope_plain = (
+                asyncscope_record.waiting
+                and asyncscope_record.owner() is {RUNNING}
+                and (
+                    port.resources.held is None
+                    or port_now() - asyncscope_record.taken_ns < {SHORT_WAIT_NS}
+                )
             )
-        )
-    except Exception:
-        asyncscope_plain = False
-    if asyncscope_plain:
-        asyncscope_record.handovers += 1
-        asyncscope_record.owner = None
-    elif self._locked:
-{indented(told("given_back", "self"), 2)}
+        except Exception:
+            asyncscope_plain = False
+        if asyncscope_plain:
+            asyncscope_record.handovers += 1
+            asyncscope_record.owner = None
+        elif self._locked:
+{indented(told("given_back", "self"), 3)}
 """
 _PERMIT_TAKEN: Final = f"""
 try:{_calm("semaphore")}
