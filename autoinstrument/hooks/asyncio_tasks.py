@@ -3,27 +3,29 @@
 import asyncio.runners
 import asyncio.taskgroups
 import asyncio.tasks
-import sys
 from asyncio.base_events import BaseEventLoop
 from typing import Any, Final
 
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
-from autoinstrument.trackers.tasks import TaskTracker, outcome_of
+from autoinstrument.trackers.tasks import CALLER, TaskTracker, outcome_of
 
-_MAKERS: Final = frozenset({"asyncio.tasks", "asyncio.taskgroups"})
-
-
-def _unknown_module(depth: int) -> str:
-    return ""
-
-
-_module_at: Final[Any] = getattr(sys, "_getframemodulename", _unknown_module)  # Python 3.12
+_CREATED: Final = """
+try:
+    port.created(value, coro, port_caller, self)
+except TypeError:
+    pass  # a task factory may return objects without weak references
+except Exception as asyncscope_error:
+    port.failed('created', asyncscope_error)
+"""
 
 
 class TaskPort(Port):
-    """Tells the task tracker what happens in asyncio's task machinery."""
+    """Tells the task tracker what happens in asyncio's task machinery.
+
+    `create_task` tells the tracker itself.
+    """
 
     part = "tasks"
 
@@ -31,19 +33,8 @@ class TaskPort(Port):
         """Keep the tracker's methods at hand."""
         super().__init__(failed)
         self._tracker = tracker
-        self._task_created = tracker.task_created
-
-    def created(self, task: Any, coro: Any, loop: Any) -> Any:
-        """`create_task` returns `task`; the frame above it is the code that asked for it."""
-        try:
-            # asyncio's own frame between is new each time, and dear to look at
-            depth = 3 if _module_at(2) in _MAKERS else 2
-            self._task_created(task, coro, sys._getframe(depth), loop)
-        except TypeError:
-            pass  # a task factory may return objects without weak references
-        except Exception as exc:
-            self.failed("created", exc)
-        return task
+        self.tells("created", tracker.task_created)
+        self.inline = {"caller": CALLER}
 
     def named(self, task: Any, name: Any) -> None:
         """A task is given a name after its creation, as Python 3.11 does."""
@@ -82,7 +73,7 @@ def install(patches: Patches, tracker: TaskTracker, failed: Any) -> None:
         BaseEventLoop,
         "create_task",
         port,
-        Edit("result", "port.created(value, coro, self)"),
+        Edit("result", _CREATED),
     )
     if hasattr(asyncio.tasks, "_set_task_name"):  # until Python 3.13
         patches.weave(

@@ -7,13 +7,15 @@ here leave at the first comparison that fails.
 
 import sys
 from asyncio import CancelledError
+from collections.abc import Callable
+from time import monotonic_ns
 from types import CodeType
 from typing import Any, Final
 
 from autoinstrument.hooks import monitoring
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.places import capture, capture_flat
-from autoinstrument.records import CANCELLED, FAILED, RETURNED
+from autoinstrument.records import CANCELLED, FAILED, RETURNED, TaskRecord
 from autoinstrument.stacks import ASYNC_GENERATOR
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker, running_task
@@ -35,7 +37,7 @@ class EndObserver:
     def __init__(self, tasks: TaskTracker, moments: Moments, failed: Any) -> None:
         """Keep the tracker; `roots` are the code objects of tasks."""
         self._tasks = tasks
-        self._live = tasks.live
+        self._find: Callable[[int], TaskRecord | None] = tasks.live.get
         self._task_ended = tasks.task_ended
         self._failed = failed
         self._moments = moments
@@ -57,12 +59,18 @@ class EndObserver:
         than all the rest.
         """
         try:
-            record = self._live.get(id(running_task()))
+            record = self._find(id(running_task()))
             if record is None or record.code is not code or record.ended_ns:
                 return
             if _module_at(2) != "asyncio.events" and not _is_bottom(sys._getframe(1)):
                 return
-            self._task_ended(record, RETURNED)
+            tasks = self._tasks
+            if record.story is None and not record.open_scopes and tasks.outbox is None:
+                record.ended_ns = monotonic_ns()  # as below, when there is nothing else to tell
+                record.outcome = RETURNED
+                tasks.ended += 1
+            else:
+                self._task_ended(record, RETURNED)
         except RuntimeError:
             return  # no loop runs in this thread
         except Exception as exc:
@@ -90,7 +98,7 @@ class EndObserver:
     def _stop(self, exc: Exception) -> None:
         """See no more ends after an error of ours."""
         self._seeing_ends = False
-        self._live = {}
+        self._find = _nobody
         self._failed("task ends", exc)
 
     def thrown(self, code: CodeType, offset: int, error: BaseException) -> None:
@@ -119,6 +127,10 @@ class EndObserver:
         except Exception as exc:
             self._seeing_errors = False
             self._failed("errors", exc)
+
+
+def _nobody(task_id: int) -> None:
+    return None
 
 
 def _is_bottom(frame: Any) -> bool:

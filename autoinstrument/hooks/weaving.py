@@ -24,7 +24,7 @@ import opcode
 import warnings
 from collections.abc import Iterator, Sequence
 from types import CodeType, FunctionType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from autoinstrument.hooks.woven_cache import WovenCache
 
@@ -57,8 +57,9 @@ class Edit:
     `entry` is the start of the body, `before` and `after` are relative to each statement
     whose source starts with `anchor`, `begins` is the start of the block of each such `if`,
     `returns` is before each `return` of the function, `result` puts the call in the place of each
-    returned value, which the call receives as `value` and has to return; `leave` runs however the
-    function is left. `inside` names a nested function.
+    returned value, which the call receives as `value` and has to return; where it is no single call
+    it stands before the `return`, and what is returned is `value` there too. `leave` runs however
+    the function is left. `inside` names a nested function.
     """
 
     __slots__ = ("anchor", "call", "inside", "position")
@@ -289,18 +290,41 @@ def _statements(call: str, where: ast.AST) -> list[ast.stmt]:
     return [_PortNames().visit(statement) for statement in body]
 
 
-def _around(call: str, value: ast.expr | None, where: ast.stmt) -> ast.expr:
-    """Return the call with the name `value` in it replaced by an expression."""
-    statement = _statements(call, where)[0]
-    if not isinstance(statement, ast.Expr) or value is None:
-        raise WeaveError(f"cannot put {call} around the returned value")
-    expression = statement.value
-    if isinstance(expression, ast.Call):
-        expression.args = [
-            value if isinstance(arg, ast.Name) and arg.id == "value" else arg
-            for arg in expression.args
-        ]
-    return expression
+def _with_result(call: str, where: ast.Return) -> list[ast.stmt]:
+    """Return the statements that replace a `return`: with the call around its value, or before."""
+    statements = _statements(call, where)
+    if where.value is None:
+        raise WeaveError(f"cannot give the returned value to {call}")
+    if len(statements) == 1 and isinstance(statements[0], ast.Expr):
+        where.value = _Value(where.value).visit(statements[0].value)
+        return [where]
+    if isinstance(where.value, ast.Name):
+        return [*(_Value(where.value).visit(statement) for statement in statements), where]
+    first, *others = _statements(_RETURNED, where)
+    if not isinstance(first, ast.Assign) or not isinstance(first.targets[0], ast.Name):
+        raise WeaveError(_RETURNED)
+    first.value = where.value
+    name = ast.copy_location(ast.Name(first.targets[0].id, ast.Load()), where)
+    return [first, *(_Value(name).visit(statement) for statement in statements), *others]
+
+
+_RETURNED: Final = """
+asyncscope_value = None
+try:
+    return asyncscope_value
+finally:
+    del asyncscope_value  # the frame may live on in a traceback
+"""
+
+
+class _Value(ast.NodeTransformer):
+    """Put an expression in the place of the name `value`."""
+
+    def __init__(self, value: ast.expr) -> None:
+        self._value = value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._value if node.id == "value" else node
 
 
 class _PortNames(ast.NodeTransformer):
@@ -333,8 +357,7 @@ class _Inserter:
                 continue
             self.hits += 1
             if self.edit.position == "result" and isinstance(statement, ast.Return):
-                statement.value = _around(self.edit.call, statement.value, statement)
-                result.append(statement)
+                result += _with_result(self.edit.call, statement)
                 continue
             if self.edit.position == "begins" and isinstance(statement, ast.If):
                 statement.body[:0] = _statements(self.edit.call, statement.body[0])

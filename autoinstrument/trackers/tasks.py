@@ -1,10 +1,13 @@
 """Tasks: one record each, from creation to the end, and who cancelled it.
 
-`task_created`, `task_ended` and `_gone` run once for every task of the program: they read and
-write slots of one record and call nothing that they can do without (docs/performance.md).
+`task_created`, `task_ended` and what `_burial` returns run once for every task of the program:
+they read and write slots of one record and call nothing that they can do without. It counts not
+only how much they execute but also how many different things: each of them displaces what the loop
+needs from the processor's first cache (docs/performance.md).
 """
 
 import asyncio
+import asyncio.taskgroups
 import asyncio.tasks
 import gc
 import sys
@@ -16,7 +19,7 @@ from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from autoinstrument import env, stacks
-from autoinstrument.places import capture_flat, traceback_places
+from autoinstrument.places import SharedStacks, capture_flat, traceback_places
 from autoinstrument.records import (
     CANCELLED,
     ENDED,
@@ -38,16 +41,35 @@ _MOST_VICTIMS: Final = 8  # places kept per scope
 _MOST_ROOTS: Final = 10_000
 _KEPT: Final = 1_000  # ended tasks; detectors look at the last few hundred
 
+_SEES_ENDS: Final = env.HAS_MONITORING
+_current_tasks: Final[Any] = vars(asyncio.tasks).get("_current_tasks")
+_running_loop: Final = asyncio._get_running_loop
+
 if sys.version_info >= (3, 12):
     running_task = asyncio.current_task
     """The task that runs in this thread; RuntimeError outside a loop."""
 else:  # a Python function there, which costs as much as all the rest
-    _current_tasks: Final[Any] = vars(asyncio.tasks)["_current_tasks"]
-    _running_loop: Final = asyncio._get_running_loop
 
     def running_task() -> Any:
         """Return the task that runs in this thread."""
         return _current_tasks.get(_running_loop())
+
+
+CALLER: Final[Any] = object()
+"""Stands for the frame that has called the loop's `create_task`, in which the tracker is called."""
+
+_MAKERS: Final = frozenset({"asyncio.tasks", "asyncio.taskgroups"})
+_getframe: Final = sys._getframe
+_module_at: Final[Any] = getattr(sys, "_getframemodulename", None)  # Python 3.12
+_MAKER_FILES: Final = frozenset({asyncio.tasks.__file__, asyncio.taskgroups.__file__})
+
+
+class _LoopRef(weakref.ref[Any]):
+    """A loop and its identity in one object: another thread may change which one is kept."""
+
+    __slots__ = ("loop_id",)
+
+    loop_id: int
 
 
 class ScheduledCancel:
@@ -98,19 +120,20 @@ class TaskTracker:
         self.outbox: TaskOutbox | None = None  # for the exporters
         self._by_scopes: deque[tuple[TaskRecord, CancelOrigin]] = deque(maxlen=_MOST_TOLD_LATER)
         self.left_open: dict[int, ScopeRecord] = {}  # scopes that ended tasks have not left
-        self._loop: Callable[[], Any] = _no_loop  # of the task that was created last
-        self._loop_id = 0
+        # What the task before had; the next one has it too, as a rule.
+        self._loop = _LoopRef(_no_loop)
+        self._creator: Callable[[], Any] = _no_loop
         self._last_code: CodeType | None = None
-        self._last_stack: FlatStack = ()
-        self._when_gone = self._gone
+        self._stacks = SharedStacks(stack_depth)
+        self._when_gone = self._burial()
         self._moments = moments
 
     # -- facts told by hooks ---------------------------------------------------------------
 
-    def task_created(  # noqa: C901, PLR0912, PLR0915 # in one piece: a call is 2 % of a task
+    def task_created(  # noqa: C901, PLR0912, PLR0915 # in one piece: a call is 1 % of a task
         self, task: Any, coro: Any, frame: FrameType | None, loop: Any = None
     ) -> TaskRecord:
-        """Record a new task; `frame` is where it is created, in the creating task.
+        """Record a new task; `frame` is where it is created, in the creating task, or CALLER.
 
         An eager task has run its first step by now, or is over already.
 
@@ -121,8 +144,9 @@ class TaskTracker:
             return TaskRecord(task)  # of a debugger's own loop: nobody follows it
         live = self.live
         key = id(task)
-        record = live.get(key)
-        if record is None:  # else an eager task's first step was seen
+        if key in live:  # an eager task's first step was seen
+            record = live[key]
+        else:
             record = TaskRecord(task, self._when_gone)
             self.created = record.serial = self.created + 1
             record.key = key
@@ -131,8 +155,9 @@ class TaskTracker:
             record.waiter_id = -1
             record.outcome = record.last_name = ""
             record.open_scopes = record.wait = record.story = None
-            if not env.HAS_MONITORING:  # its end will not be seen, and the name is there already
-                record.last_name = name_of(task, record.serial)
+            if not _SEES_ENDS:  # and the name is there already
+                name = task.get_name() if type(task) is asyncio.Task else None
+                record.last_name = name if type(name) is str else name_of(task, record.serial)
             if type(coro) is CoroutineType:
                 code: CodeType | None = coro.cr_code
                 record.qualname = coro.__qualname__
@@ -140,46 +165,67 @@ class TaskTracker:
                 code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
                 record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
             record.code = code
-            if record.qualname == "TaskHandle._run_coro":
-                record.qualname = _behind_handle(coro)
-            record.loop_id = self._loop_id if self._loop() is loop else self._other_loop(task, loop)
+            of_loop = self._loop
+            if of_loop() is not loop:
+                of_loop = self._other_loop(task, loop)
+            record.loop_id = of_loop.loop_id
             live[key] = record
             if code is not self._last_code:
-                self._last_code = code
-                if id(code) not in self.roots:
-                    self._first_of_its_code(code, coro)
+                self._other_code(record, coro)
+        if frame is CALLER:
+            if _module_at is not None:
+                # asyncio's own frame between is new each time, and dear to look at
+                frame = _getframe(3 if _module_at(2) in _MAKERS else 2)
+            else:
+                frame = _getframe(2)
+                if frame.f_code.co_filename in _MAKER_FILES:
+                    frame = frame.f_back
+        running = None
         try:
-            creator = live.get(id(running_task()))
+            running = running_task() if _SEES_ENDS else _current_tasks.get(_running_loop())
+            creator: Any = self._creator
+            if creator() is not running or running is None:
+                creator = self._other_creator(running)
         except RuntimeError:  # no loop runs in this thread
             creator = None
         if creator is None or creator is record:
-            stack = capture_flat(frame, self.stack_depth)
+            record.flat_stack = self._stacks.shared(capture_flat(frame, self.stack_depth))
         else:
             record.creator = creator.serial
-            stack = capture_flat(frame, self.stack_depth, creator)
-        if stack == self._last_stack:  # made in one place, they share it: 130 bytes a task
-            record.flat_stack = self._last_stack
-        else:
-            record.flat_stack = self._last_stack = stack
+            record.flat_stack = self._stacks.up_to(creator, running, frame)
         if self._handed:
             record.flat_stack = self._handed.pop(id(coro), record.flat_stack)
         if self.program_span is not None and self.program_context.get(None):
             self.program_span(task, record)
         return record
 
-    def _first_of_its_code(self, code: CodeType | None, coro: Any) -> None:
-        if code is not None and len(self.roots) < _MOST_ROOTS:
+    def _other_code(self, record: TaskRecord, coro: Any) -> None:
+        """Look at a task that runs another function than the one before."""
+        code = record.code
+        if record.qualname == "TaskHandle._run_coro":  # with another function in it each time
+            record.qualname = _behind_handle(coro)
+        else:
+            self._last_code = code
+        if code is not None and id(code) not in self.roots and len(self.roots) < _MOST_ROOTS:
             self.roots[id(code)] = code
             if self.root_seen is not None:
                 self.root_seen(code, coro)
 
-    def _other_loop(self, task: Any, loop: Any) -> int:
-        """Return the identity of a task's loop, when it is not the one of the task before."""
+    def _other_loop(self, task: Any, loop: Any) -> _LoopRef:
+        """Keep the loop of a task, which is not the one of the task before."""
         if loop is None:
             loop = getattr(task, "_loop", None)
-        self._loop_id = id(loop)
-        self._loop = weakref.ref(loop) if loop is not None else _no_loop
-        return self._loop_id
+        found = _LoopRef(loop if loop is not None else _no_loop)
+        found.loop_id = id(loop)
+        self._loop = found
+        return found
+
+    def _other_creator(self, running: Any) -> TaskRecord | None:
+        """Keep who creates tasks now; None where that is no task."""
+        creator = self.live.get(id(running)) if running is not None else None
+        if creator is not None:
+            self._creator = creator
+        return creator
 
     def handed_over(self, coro: Any, frame: FrameType | None) -> None:
         """Record that another thread hands a coroutine to a loop, which makes its task later."""
@@ -256,29 +302,45 @@ class TaskTracker:
             if len(self.left_open) < _KEPT:
                 self.left_open[scope.serial] = scope
 
-    def _gone(self, record: TaskRecord, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        """The task object died: the last moment at which its end can be recorded.
+    def _burial(self) -> Callable[[TaskRecord], None]:
+        """Return what is called when a task object died: the last moment to record its end.
 
         At the interpreter's end modules are emptied one by one; that is no failure to tell.
         """
-        try:
-            self.live.pop(record.key, None)
-            if self.cancelling:
-                self.cancelling.pop(record.serial, None)
-            if self.scheduled_cancels:
-                self.scheduled_cancels.pop(record.serial, None)
-            if not record.ended_ns:
-                record.ended_ns = monotonic_ns()
-                record.outcome = ENDED
-                self.ended += 1
-                if record.story is not None or record.open_scopes:
-                    self._ended_with_story(record)
-                if self.outbox is not None:
-                    self.outbox.task_ended(record)
-            self.finished.append(record)
-        except Exception as exc:
-            if not finalizing():
-                self._moments.failed("task records", exc)
+        forget, bury = self.live.pop, self.finished.append
+        cancelling, scheduled_cancels = self.cancelling, self.scheduled_cancels
+        finalizing = sys.is_finalizing
+
+        def gone(record: TaskRecord) -> None:
+            try:
+                forget(record.key, None)
+                if cancelling:
+                    cancelling.pop(record.serial, None)
+                if scheduled_cancels:
+                    scheduled_cancels.pop(record.serial, None)
+                if record.ended_ns:
+                    pass
+                elif record.story is not None or record.open_scopes or self.outbox is not None:
+                    self._ended_unseen(record)
+                else:
+                    record.ended_ns = monotonic_ns()  # as there, when nothing else is to tell
+                    record.outcome = ENDED
+                    self.ended += 1
+                bury(record)
+            except Exception as exc:
+                if not finalizing():
+                    self._moments.failed("task records", exc)
+
+        return gone
+
+    def _ended_unseen(self, record: TaskRecord) -> None:
+        record.ended_ns = monotonic_ns()
+        record.outcome = ENDED
+        self.ended += 1
+        if record.story is not None or record.open_scopes:
+            self._ended_with_story(record)
+        if self.outbox is not None:
+            self.outbox.task_ended(record)
 
     def cancel_requested(
         self, task: Any, frame: FrameType | None, via: str, scope: ScopeRecord | None = None

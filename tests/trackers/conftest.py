@@ -63,6 +63,9 @@ class Stage:
     def current_task(self) -> FakeTask | None:
         return self.running
 
+    def get(self, loop: Any) -> FakeTask | None:
+        return self.running
+
     def clock(self) -> int:
         return self.now_ns
 
@@ -85,6 +88,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
     for module in (tasks, scopes, waits, generators):
         monkeypatch.setattr(module, "running_task", made.current_task)
+    monkeypatch.setattr(tasks, "_current_tasks", made)  # asked itself before Python 3.12
     for module in (tasks, scopes, resources, waits, generators, sessions, loops):
         monkeypatch.setattr(module, "monotonic_ns", made.clock)
     return made

@@ -175,6 +175,27 @@ def test_result_evaluates_the_expression_once(library: Library, witness: Witness
     assert work.__globals__["calls"] == [1]
 
 
+@pytest.mark.parametrize("text", ["[n]", "made"], ids=["expression", "variable"])
+def test_statements_before_a_result_see_it_and_may_fail(
+    library: Library, witness: Witness, text: str
+) -> None:
+    source = f"def work(n):\n    made = [n]\n    return {text}\n"
+    told = "try:\n    port.saw(value)\n    port.none\nexcept AttributeError:\n    port.saw(value)"
+    work = play(library, witness, source, Edit("result", told))
+    given = work(1)
+    assert given == [1]
+    assert [seen is given for seen in witness.seen] == [True, True]
+
+
+def test_result_kept_for_statements_stays_in_no_frame(library: Library, witness: Witness) -> None:
+    text = "import sys\ndef work(keep):\n    keep.append(sys._getframe())\n    return object()\n"
+    work = play(library, witness, text, Edit("result", "port.saw(value)\nport.saw(2)"))
+    frames: list[Any] = []
+    given = work(frames)
+    assert witness.seen == [given, 2]
+    assert list(frames[0].f_locals) == ["keep"]
+
+
 def test_result_cannot_stand_around_a_bare_return(library: Library, witness: Witness) -> None:
     with pytest.raises(WeaveError, match="returned value"):
         play(library, witness, "def work():\n    return\n", Edit("result", "port.result(value)"))
