@@ -128,11 +128,14 @@ class Agent:
         threads = asyncio_threads.install(patches, world.hops, world.tasks, failed)
         asyncio_scopes.install(patches, world.scopes, world.tasks, self.moments, failed)
         asyncio_locks.install(patches, world.resources, world.tasks, self.moments, failed)
-        generators = asyncio_generators.install(patches, world.generators, failed)
+        generators = asyncio_generators.install(patches, world.generators, world.tasks, failed)
         loops = asyncio_loops.install(patches, world.loops, self.moments, failed)
         shields = asyncio_combinators.install(patches, world.tasks, self.moments, failed)
         world.inner_of_shield = shields.inner
-        told = contexts.install(patches, world.generators, self.moments, failed) | generators.told
+        told = (
+            contexts.install(patches, (world.generators, world.tasks), self.moments, failed)
+            | generators.told
+        )
         trackers = (world.tasks, world.scopes, world.generators)
         asyncio_cancel.install(patches, trackers, self.moments, failed, told)
         asyncio_handles.install(patches, world.tasks, self.moments, failed)

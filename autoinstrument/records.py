@@ -601,8 +601,13 @@ class ShieldRecord:
         self.at_ns = monotonic_ns()
 
 
+StartedGenerator = list[Any]
+"""A generator as it is written down at its first iteration: weak reference, code, record of the
+task, flat stack, time, number, and its `GeneratorRecord`, which is None until somebody asks."""
+
+
 class GeneratorRecord(_Owned, weakref.ref[Any]):
-    """One asynchronous generator, from its first iteration on."""
+    """One asynchronous generator that was iterated, made when somebody asks."""
 
     __slots__ = (
         "code",
@@ -619,7 +624,7 @@ class GeneratorRecord(_Owned, weakref.ref[Any]):
     last_qualname: str  # of a generator that was dropped, as it can be read no more
     owner: TaskRecord | None  # the task that iterated it first
     flat_stack: FlatStack
-    started_ns: int
+    started_ns: int  # UNTIMED when nobody exports it
     finalized_by: str  # "collected", "loop shutdown" or "loop gone" when nobody closed it
 
     @property

@@ -149,7 +149,11 @@ class Collector:
                 for session in list(world.sessions.open.values())
                 if session.serial > self._first_session
             ],
-            generators=[g for g in world.generators.live if g.owner_serial > first],
+            generators=[
+                generator
+                for generator in world.generators.live
+                if generator.owner_serial > first and generator.started_ns != UNTIMED
+            ],
         )
 
     def _pending(self) -> list[TaskRecord]:

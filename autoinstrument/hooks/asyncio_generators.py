@@ -1,14 +1,45 @@
-"""Asynchronous generators, through the hooks that the loop itself gives to the interpreter."""
+"""Asynchronous generators, through the hooks that the loop itself gives to the interpreter.
+
+Woven code writes a first iteration down itself; without a task, or where something goes wrong, it
+calls the port.
+"""
 
 import sys
+import weakref
 from asyncio.base_events import BaseEventLoop
 from types import CodeType
-from typing import Any
+from typing import Any, Final
 
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import Port
+from autoinstrument.hooks.ports import RUNNING, Port, running_names, stack_of
 from autoinstrument.hooks.weaving import Edit
+from autoinstrument.records import UNTIMED
 from autoinstrument.trackers.generators import GeneratorTracker
+from autoinstrument.trackers.tasks import TaskTracker
+
+_STARTED: Final = f"""
+try:
+    asyncscope_running = {RUNNING}
+    asyncscope_task = port_live(port_id(asyncscope_running))
+    if not asyncscope_task.last_name:
+        asyncscope_task.remember_name()
+{stack_of("port_generators", "asyncscope_running")}
+    port_generators.started += 1
+    port_generators.entries[port_id(agen)] = [
+        port_ref(agen),
+        agen.ag_code,
+        asyncscope_task,
+        asyncscope_stack,
+        {UNTIMED} if port_generators.outbox is None else port_now(),
+        port_generators.started,
+        None,
+    ]
+    if not port_generators.started & 63:
+        port_generators.sweep()
+    asyncscope_running = None
+except Exception:
+    port.first_iteration(agen)
+"""
 
 
 class GeneratorPort(Port):
@@ -16,9 +47,10 @@ class GeneratorPort(Port):
 
     part = "generators"
 
-    def __init__(self, failed: Any, tracker: GeneratorTracker) -> None:
+    def __init__(self, failed: Any, tracker: GeneratorTracker, tasks: TaskTracker) -> None:
         """Keep the tracker's methods at hand."""
         super().__init__(failed)
+        self.inline = {**running_names(tasks), "generators": tracker, "ref": weakref.ref}
         self._tracker = tracker
         self._started = tracker.generator_started
         self.told: frozenset[CodeType] = frozenset()  # where the loop itself closes generators
@@ -47,12 +79,14 @@ class GeneratorPort(Port):
             self.failed("shutting_down", exc)
 
 
-def install(patches: Patches, tracker: GeneratorTracker, failed: Any) -> GeneratorPort:
+def install(
+    patches: Patches, tracker: GeneratorTracker, tasks: TaskTracker, failed: Any
+) -> GeneratorPort:
     """Hook the loop's generator hooks and its shutdown."""
-    port = GeneratorPort(failed, tracker)
+    port = GeneratorPort(failed, tracker, tasks)
     loop = BaseEventLoop
     entry = {
-        "_asyncgen_firstiter_hook": "port.first_iteration(agen)",
+        "_asyncgen_firstiter_hook": _STARTED,
         "_asyncgen_finalizer_hook": "port.finalized(agen)",
         "shutdown_asyncgens": "port.shutting_down(self)",
     }

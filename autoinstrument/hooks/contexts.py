@@ -7,13 +7,28 @@ OpenTelemetry's `detach` tells that a token was used in another context.
 import contextlib
 import sys
 from types import AsyncGeneratorType, CodeType, ModuleType
-from typing import Any
+from typing import Any, Final
 
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import Port
+from autoinstrument.hooks.ports import RUNNING, Port, running_names
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.generators import GeneratorTracker
 from autoinstrument.trackers.moments import Moments
+from autoinstrument.trackers.tasks import TaskTracker
+
+_CLOSING: Final = f"""
+try:
+    if (
+        port_type(self.thing) is not port_generator
+        or port_generators.entries[port_id(self.thing)][2] is not port_live(port_id({RUNNING}))
+        or self.thing.ag_running
+    ):
+        port.closing(self.thing)
+    asyncscope_seen = True
+except Exception:
+    port.closing(self.thing)
+"""
+"""Of no interest is the closing by the task that started it, with nobody inside (`is_at_home`)."""
 
 
 class ContextPort(Port):
@@ -21,9 +36,17 @@ class ContextPort(Port):
 
     part = "contexts"
 
-    def __init__(self, failed: Any, generators: GeneratorTracker, moments: Moments) -> None:
+    def __init__(
+        self, failed: Any, generators: GeneratorTracker, tasks: TaskTracker, moments: Moments
+    ) -> None:
         """Keep the tracker."""
         super().__init__(failed)
+        self.inline = {
+            **running_names(tasks),
+            "generators": generators,
+            "generator": AsyncGeneratorType,
+            "type": type,
+        }
         self._generators = generators
         self._moments = moments
 
@@ -44,15 +67,18 @@ class ContextPort(Port):
 
 
 def install(
-    patches: Patches, generators: GeneratorTracker, moments: Moments, failed: Any
+    patches: Patches,
+    trackers: tuple[GeneratorTracker, TaskTracker],
+    moments: Moments,
+    failed: Any,
 ) -> frozenset[CodeType]:
     """Hook aclosing, and OpenTelemetry's context when imported.
 
     Returns the code whose closing of generators is told from here.
     """
-    port = ContextPort(failed, generators, moments)
+    port = ContextPort(failed, *trackers, moments)
     aclosing = contextlib.aclosing
-    edit = Edit("entry", "port.closing(self.thing)")
+    edit = Edit("entry", _CLOSING)
     told = patches.weave("generator closes", aclosing, "__aexit__", port, edit)
 
     def imported(module: ModuleType) -> None:

@@ -7,10 +7,13 @@ raises.
 
 import asyncio
 import asyncio.tasks
+import sys
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import Any, ClassVar, Final
 
 from autoinstrument import env
+from autoinstrument.places import capture_flat
 from autoinstrument.trackers.tasks import TaskTracker
 
 RUNNING: Final = "port_running()" if env.HAS_MONITORING else "port_running(port_loop())"
@@ -29,10 +32,39 @@ except Exception as asyncscope_error:
 """
 
 
+def stack_of(tracker: str, task: str) -> str:
+    """Return code that reads where the function was called from, inside a `try`.
+
+    It puts a flat stack into `asyncscope_stack`, up to the own function of `task`, the running
+    one, whose record is `asyncscope_task`. Almost all are one or two frames long.
+    """
+    return f"""
+    asyncscope_frame = port_frame(1)
+    asyncscope_root = {task}.get_coro().cr_frame
+    if asyncscope_frame is asyncscope_root:
+        asyncscope_stack = (asyncscope_task.code, asyncscope_root.f_lasti)
+    elif asyncscope_frame.f_back is asyncscope_root and {tracker}.stack_depth > 1:
+        asyncscope_stack = (
+            asyncscope_frame.f_code,
+            asyncscope_frame.f_lasti,
+            asyncscope_task.code,
+            asyncscope_root.f_lasti,
+        )
+    else:
+        asyncscope_stack = port_capture(
+            asyncscope_frame, {tracker}.stack_depth, None, asyncscope_root
+        )
+    asyncscope_frame = asyncscope_root = None  # they refer to this one
+"""
+
+
 def running_names(tasks: TaskTracker) -> dict[str, object]:
-    """Return what `RUNNING` and `port_live(port_id(...))`, the record of a task, stand for."""
+    """Return what `RUNNING`, `stack_of` and `port_live(port_id(...))`, a task's record, need."""
     return {
         "id": id,
+        "frame": sys._getframe,
+        "capture": capture_flat,
+        "now": monotonic_ns,
         "live": tasks.live.__getitem__,
         "running": asyncio.current_task
         if env.HAS_MONITORING

@@ -6,11 +6,9 @@ other tasks, another order, scopes that something happened to.
 """
 
 import sys
-from time import monotonic_ns
 from typing import Any, Final
 
-from autoinstrument.hooks.ports import RUNNING, Port, running_names
-from autoinstrument.places import capture_flat
+from autoinstrument.hooks.ports import RUNNING, Port, running_names, stack_of
 from autoinstrument.records import UNTIMED
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
@@ -24,21 +22,7 @@ try:
     asyncscope_task = port_scopes.last
     if asyncscope_task() is not {task}:
         asyncscope_task = port_scopes.last = port_live(port_id({task}))
-    asyncscope_frame = port_frame(1)
-    asyncscope_root = {task}.get_coro().cr_frame
-    if asyncscope_frame is asyncscope_root:
-        asyncscope_stack = (asyncscope_task.code, asyncscope_root.f_lasti)
-    elif asyncscope_frame.f_back is asyncscope_root and port_scopes.stack_depth > 1:
-        asyncscope_stack = (
-            asyncscope_frame.f_code,
-            asyncscope_frame.f_lasti,
-            asyncscope_task.code,
-            asyncscope_root.f_lasti,
-        )
-    else:
-        asyncscope_stack = port_capture(
-            asyncscope_frame, port_scopes.stack_depth, None, asyncscope_root
-        )
+{stack_of("port_scopes", task)}
     port_scopes.entered += 1
     asyncscope_scope = [
         port_id(self),
@@ -53,7 +37,7 @@ try:
         asyncscope_task.open_scopes = [asyncscope_scope]
     else:
         asyncscope_task.open_scopes.append(asyncscope_scope)
-    asyncscope_frame = asyncscope_root = None  # they refer to this one
+    asyncscope_stack = None
 except Exception:
     port.entered(self, {kind!r}, {shield})
 """
@@ -111,13 +95,7 @@ class ScopePort(Port):
     ) -> None:
         """Keep the trackers' methods at hand."""
         super().__init__(failed)
-        self.inline = {
-            **running_names(tasks),
-            "frame": sys._getframe,
-            "capture": capture_flat,
-            "now": monotonic_ns,
-            "scopes": scopes,
-        }
+        self.inline = {**running_names(tasks), "scopes": scopes}
         self._scopes = scopes
         self._tasks = tasks
         self._moments = moments

@@ -1,20 +1,22 @@
 """Asynchronous generators: who started them, and whether the program closed them.
 
-`generator_started` runs once for every generator. Nobody is told of its death: a record stays in
-the table until another generator has the same address, or until the dead are swept out.
+Every generator is written down at its first iteration, by woven code as a rule. Nobody is told of
+its death: its entry stays in the table until another generator has the same address, or until the
+dead are swept out.
 """
 
+import weakref
 from collections import deque
 from time import monotonic_ns
 from types import CodeType, FrameType
 from typing import Any, Final
 
 from autoinstrument.places import capture_flat
-from autoinstrument.records import GeneratorRecord
+from autoinstrument.records import UNTIMED, GeneratorRecord, StartedGenerator
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker, running_task
 
-_ROOM: Final = 256  # records in the table before the first sweep
+_ROOM: Final = 256  # entries in the table before the first sweep
 
 
 class GeneratorTracker:
@@ -27,7 +29,7 @@ class GeneratorTracker:
         self.started = 0
         self.abandoned = 0
         self.stack_depth = stack_depth
-        self._records: dict[int, GeneratorRecord] = {}  # by identity; some are dead
+        self.entries: dict[int, StartedGenerator] = {}  # by identity; some are dead
         self._room = _ROOM
         self._moments = moments
         self._tasks = tasks
@@ -36,47 +38,56 @@ class GeneratorTracker:
     # -- facts told by hooks ---------------------------------------------------------------
 
     def generator_started(self, generator: Any, frame: FrameType | None) -> None:
-        """Record the first iteration; `frame` is the code that iterates."""
-        record = GeneratorRecord(generator)
-        self.started = record.serial = self.started + 1
-        record.code = generator.ag_code
+        """Record the first iteration; `frame` is the code that iterates.
+
+        Almost always woven code does the same (`hooks/asyncio_generators.py`).
+        """
         try:  # as TaskTracker.current, without the call
             owner = self._live_tasks.get(id(running_task())) or self._tasks.current()
         except RuntimeError:  # no loop runs in this thread
             owner = None
-        record.owner = owner
         if owner is not None and not owner.last_name:
             owner.remember_name()
-        record.flat_stack = capture_flat(frame, self.stack_depth, owner)
-        record.started_ns = monotonic_ns()
-        record.finalized_by = record.last_qualname = ""
-        records = self._records
-        records[id(generator)] = record
-        if len(records) > self._room:
-            self._sweep()
+        self.started += 1
+        self.entries[id(generator)] = [
+            weakref.ref(generator),
+            generator.ag_code,
+            owner,
+            capture_flat(frame, self.stack_depth, owner),
+            UNTIMED if self.outbox is None else monotonic_ns(),
+            self.started,
+            None,
+        ]
+        self.sweep()
 
-    def _sweep(self) -> None:
-        """Forget the dead; as many starts as there are live ones pass until the next time."""
-        for key, record in list(self._records.items()):
-            if record() is None:
-                gone = self._records.pop(key, record)
-                if gone is not record:  # another thread has just started one there
-                    self._records.setdefault(key, gone)
-        self._room = max(_ROOM, 2 * len(self._records))
+    def sweep(self) -> None:
+        """Forget the dead if the table is full; half of it then is the next start's at least."""
+        entries = self.entries
+        if len(entries) <= self._room:
+            return
+        for key, entry in list(entries.items()):
+            if entry[0]() is None:
+                gone = entries.pop(key, entry)
+                if gone is not entry:  # another thread has just started one there
+                    entries.setdefault(key, gone)
+        self._room = max(_ROOM, 2 * len(entries))
 
     def generator_dropped(self, generator: Any, how: str) -> None:
         """Record that a started generator was not closed by the program, and `how` it came out."""
         # not `record_of`: the interpreter clears weak references before it calls the finalizer
-        record = self._records.get(id(generator))
-        if record is None or record.finalized_by or record.code is not generator.ag_code:
+        entry = self.entries.get(id(generator))
+        if entry is None or entry[1] is not generator.ag_code:
             return
         if generator.ag_running or generator.ag_frame is None:
+            return
+        record = entry[-1] or _record(entry, generator)
+        if record.finalized_by:
             return
         record.finalized_by = how
         record.last_qualname = generator.__qualname__
         self.abandoned += 1
         self.dropped.append(record)
-        if self.outbox is not None:
+        if self.outbox is not None and record.started_ns != UNTIMED:  # else it came first
             self.outbox.append(record)
         self._moments.fire("generator_dropped", record, generator, how)
 
@@ -98,29 +109,38 @@ class GeneratorTracker:
 
         A call of it is then as it should be, and of no interest to any detector.
         """
-        record = self._records.get(id(generator))
-        if record is None or generator.ag_running:
+        entry = self.entries.get(id(generator))
+        if entry is None or generator.ag_running:
             return False
         try:
-            return record.owner is self._live_tasks.get(id(running_task()))
+            return entry[2] is self._live_tasks.get(id(running_task()))
         except RuntimeError:  # no loop runs in this thread
             return False
 
     @property
     def live(self) -> list[GeneratorRecord]:
         """The records of generators that exist, oldest first."""
-        found = [record for record in list(self._records.values()) if record() is not None]
+        found = []
+        for entry in list(self.entries.values()):
+            generator = entry[0]()
+            if generator is not None:
+                found.append(entry[-1] or _record(entry, generator))
         return sorted(found, key=_serial)
 
     @property
     def ended(self) -> int:
         """How many generators are gone."""
-        return self.started - len(self.live)
+        return self.started - self._count_live()
+
+    def _count_live(self) -> int:
+        return sum(entry[0]() is not None for entry in list(self.entries.values()))
 
     def record_of(self, generator: Any) -> GeneratorRecord | None:
         """Return the record of a generator that was iterated."""
-        record = self._records.get(id(generator))
-        return record if record is not None and record() is generator else None
+        entry = self.entries.get(id(generator))
+        if entry is None or entry[0]() is not generator:
+            return None
+        return entry[-1] or _record(entry, generator)
 
     def of_loop(self, loop: Any) -> list[Any]:
         """Return the live generators that were started in a loop."""
@@ -147,13 +167,24 @@ class GeneratorTracker:
 
     def statistics(self) -> dict[str, int]:
         """Return exact counts since the start."""
-        live = len(self.live)
+        live = self._count_live()
         return {
             "started": self.started,
             "ended": self.started - live,
             "open": live,
             "abandoned": self.abandoned,
         }
+
+
+def _record(entry: StartedGenerator, generator: Any) -> GeneratorRecord:
+    """Make the record of a generator; two threads that ask at once get the same one."""
+    record = GeneratorRecord(generator)
+    _, record.code, record.owner, record.flat_stack, record.started_ns, record.serial, _ = entry
+    record.finalized_by = record.last_qualname = ""
+    if entry[-1] is None:
+        entry[-1] = record
+    made: GeneratorRecord = entry[-1]
+    return made
 
 
 def _serial(record: GeneratorRecord) -> int:

@@ -116,7 +116,7 @@ def test_generators_of_the_past_are_bounded(stage: Stage) -> None:
         stage.generators.generator_started(generator, None)
         stage.generators.generator_started(numbers(), None)  # dies at once
     assert len(stage.generators.live) == 600
-    assert len(stage.generators._records) <= 1_200
+    assert len(stage.generators.entries) <= 1_200
     record: Any = stage.generators.record_of(generators[0])
     assert record.serial == 8
     assert stage.generators.statistics() == {
