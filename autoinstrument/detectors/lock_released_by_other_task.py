@@ -23,11 +23,19 @@ def attach(world: World) -> None:
             return
         place = frame_place(stack)
         taken = frame_place(hold.stack)
-        message = (
-            f"{lock.kind} #{lock.serial}, taken{at(taken)} by {task_text(owner)}, was released"
-            f"{at(place)} by {task_text(task)} while its owner was still using it; others can "
-            "enter the guarded section now. asyncio.Lock does not check its owner."
-        )
+        taken_by = f"{lock.kind} #{lock.serial}, taken{at(taken)} by {task_text(owner)},"
+        if lock.kind.startswith("asyncio."):
+            message = (
+                f"{taken_by} was released{at(place)} by {task_text(task)} while its owner was "
+                "still using it; others can enter the guarded section now. asyncio.Lock does not "
+                "check its owner."
+            )
+        else:
+            message = (
+                f"{taken_by} was to be released{at(place)} by {task_text(task)}, which does not "
+                "hold it. anyio checks the owner: the call raised RuntimeError, and the lock is "
+                "still held."
+            )
         finding = Finding(
             KIND,
             message,

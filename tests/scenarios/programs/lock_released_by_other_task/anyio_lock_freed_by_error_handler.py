@@ -1,6 +1,6 @@
 """A supervisor frees the lock of a worker which it believes to be dead; anyio refuses."""
 # requires: anyio
-# mention: supervise
+# mention: supervise, still held
 import anyio
 
 

@@ -1,5 +1,5 @@
 """Whoever fails to get the printer lock in time releases it in `finally`, for the owner."""
-# mention: print_page, impatient
+# mention: print_page, impatient, does not check its owner
 import asyncio
 
 log = []
