@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Final
 
 from autoinstrument.export.batch import ExportSettings
@@ -16,7 +17,7 @@ MAIN_FILE: Final = getattr(sys.modules.get("__main__"), "__file__", None)
 """The program's main file, read early: the interpreter takes it away once the program is over."""
 
 SDK_PROTOCOLS: Final = {"http/protobuf": "otlp-protobuf", "grpc": "grpc"}
-"""What the official exporters send, which need the SDK, and the extra that brings them."""
+"""What only the official exporters send, which need the SDK, and the extra that brings them."""
 
 
 def make_traces(
@@ -36,4 +37,13 @@ def needs_sdk(settings: ExportSettings, environ: Mapping[str, str]) -> bool:
     """Whether the OpenTelemetry SDK will be loaded."""
     protocol = Variables(environ, lambda line: None).get("traces", "PROTOCOL").lower()
     names = settings.exporters
-    return "provider" in names or ("otlp" in names and protocol in SDK_PROTOCOLS)
+    return "provider" in names or (
+        "otlp" in names and (protocol in SDK_PROTOCOLS or _has_official_json())
+    )
+
+
+def _has_official_json() -> bool:
+    try:
+        return find_spec("opentelemetry.exporter.otlp.json.http") is not None
+    except (ImportError, ValueError):  # no package of this name, or hidden by the program
+        return False

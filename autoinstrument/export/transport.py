@@ -5,14 +5,12 @@
 """
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 SIGNALS: Final = ("traces", "metrics", "logs")
 MOST_ANSWER: Final = 1 << 16
-_OFFICIAL: Final = "opentelemetry.exporter.otlp.json.http"
 
 
 class Transport(Protocol):
@@ -90,17 +88,14 @@ class Variables:
 
 
 def json_transport(environ: Mapping[str, str], say: Callable[[str], None]) -> Transport:
-    """Return the official client if the program has loaded it and it is as expected, else ours.
-
-    To load it for us alone would take 0.2 s of processor time.
-    """
-    if _OFFICIAL in sys.modules and _ours(environ) == _ours(os.environ):  # it reads the real ones
+    """Return the official client if it is installed and as expected, else ours."""
+    if _ours(environ) == _ours(os.environ):  # the official client reads the real ones
         try:
             from autoinstrument.export.official_json import OfficialJson
 
             return OfficialJson()
         except (ImportError, AttributeError, TypeError):
-            pass  # another version than the one that was verified
+            pass  # absent, or another version than the one that was verified
     from autoinstrument.export.plain_json import PlainJson
 
     return PlainJson(Variables(environ, say))
