@@ -16,6 +16,7 @@ from autoinstrument.config.schema import Settings
 from autoinstrument.config_file import file_section
 from autoinstrument.findings import (
     KINDS,
+    Finding,
     FindingStore,
     read_baseline,
     select,
@@ -23,7 +24,6 @@ from autoinstrument.findings import (
 )
 from autoinstrument.on_demand import Presence
 from autoinstrument.places import is_user_file
-from autoinstrument.records import Finding
 
 if TYPE_CHECKING:
     from autoinstrument.outlet import Outlet

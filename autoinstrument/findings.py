@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from autoinstrument.records import Finding, Place
+from autoinstrument.places import Place, Value
 
 KINDS: Final = (
     "cross_task_scope_exit",
@@ -73,6 +73,79 @@ def unknown_kinds(variable: str, names: Sequence[str]) -> str:
         near = difflib.get_close_matches(name, KINDS, 1)
         said.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
     return f"{variable} names unknown kinds: {', '.join(said)}; they are left out"
+
+
+class Related(Value):
+    """A further place that belongs to a finding, and what happened there."""
+
+    __slots__ = ("role", "place", "task")  # noqa: RUF023 - the order in which it is written
+
+    def __init__(self, role: str, place: Place, task: str = "") -> None:
+        """Keep the place and the name of the task that was there."""
+        self.role = role
+        self.place = place
+        self.task = task
+
+
+class Finding(Value):
+    """What a detector found: a sentence, the line to open first, and what to do.
+
+    `first_seen` is seconds since the epoch. `stack` is innermost first.
+    """
+
+    __slots__ = (  # noqa: RUF023 - the order in which it is written
+        "kind",
+        "message",
+        "remedy",
+        "location",
+        "severity",
+        "task",
+        "related",
+        "stack",
+        "count",
+        "first_seen",
+        "possible",
+        "key",
+    )
+
+    __hash__ = None  # type: ignore[assignment]  # it changes: occurrences are counted
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        remedy: str,
+        location: Place | None,
+        severity: str = "error",
+        task: str = "",
+        related: list[Related] | None = None,
+        stack: list[Place] | None = None,
+        count: int = 1,
+        first_seen: float = 0.0,
+        *,
+        possible: bool = False,
+        key: Any = None,
+    ) -> None:
+        """Keep what was found.
+
+        Findings with the same kind, location and key are one; the key is never exported.
+        """
+        self.kind = kind
+        self.message = message
+        self.remedy = remedy
+        self.location = location
+        self.severity = severity
+        self.task = task
+        self.related = [] if related is None else related
+        self.stack = [] if stack is None else stack
+        self.count = count
+        self.first_seen = first_seen
+        self.possible = possible
+        self.key = key
+
+
+Report = Callable[[Finding], None]
+"""Where a detector puts what it found."""
 
 
 class FindingStore:

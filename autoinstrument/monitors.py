@@ -22,9 +22,9 @@ from autoinstrument import agent
 from autoinstrument.config.schema import Settings
 from autoinstrument.detectors import attach_all
 from autoinstrument.export import report
-from autoinstrument.findings import KINDS, FindingStore
-from autoinstrument.places import first_place
-from autoinstrument.records import FAILED, Finding, Place, ScopeRecord, TaskRecord
+from autoinstrument.findings import KINDS, Finding, FindingStore
+from autoinstrument.places import Place, first_place
+from autoinstrument.records import FAILED, ScopeRecord, TaskRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import outcome_of
 from autoinstrument.world import World

@@ -1,4 +1,4 @@
-"""Turn recorded places into files and lines, and tell the user's code from libraries."""
+"""Places in source: files and lines of what was recorded, and whose code they are."""
 
 import os
 from collections.abc import Iterable
@@ -6,11 +6,58 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
-from autoinstrument.records import FlatStack, Place, RawPlace, RawStack, TaskRecord, pairs
+from autoinstrument.records import FlatStack, RawPlace, RawStack, TaskRecord, pairs
 
 # bound before a test suite mocks it, or a detector of blocking calls takes us for the program
 _abspath = os.path.abspath
 _OWN = os.path.dirname(_abspath(__file__)) + os.sep
+
+
+class Value:
+    """Equal to another of its class with equal fields.
+
+    No dataclass: to make one takes as long as to import five modules, at the start of each program.
+    """
+
+    __slots__ = ()
+
+    def _fields(self) -> tuple[Any, ...]:
+        names: tuple[str, ...] = self.__slots__
+        return tuple(getattr(self, name) for name in names)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all fields."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        """Return the same for equal values."""
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        """Name all fields."""
+        names: tuple[str, ...] = self.__slots__
+        named = zip(names, self._fields(), strict=True)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in named)})"
+
+
+class Place(Value):
+    """A line of source: absolute file, 1-based line, qualified function name."""
+
+    __slots__ = ("file", "line", "function")  # noqa: RUF023 - the order in which it is written
+
+    def __init__(self, file: str, line: int, function: str) -> None:
+        """Keep what a reader needs to open it."""
+        self.file = file
+        self.line = line
+        self.function = function
+
+    @property
+    def short(self) -> str:
+        """`file.py:41`, for sentences."""
+        name = self.file.replace("\\", "/").rsplit("/", 1)[-1]
+        return f"{name}:{self.line}"
 
 
 def _library_folders() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The vocabulary of the package: what a hook records and what a detector finds.
+"""The vocabulary of the package: what hooks and trackers write down.
 
 A record is a slotted object with numbers, code places and weak references. It holds no
 strong reference to a task, frame, coroutine, exception or value of the watched program.
@@ -8,7 +8,6 @@ a file and a line only when somebody reads it (`autoinstrument.places`).
 
 import os
 import weakref
-from collections.abc import Callable
 from time import monotonic_ns
 from types import CodeType
 from typing import Any, ClassVar, Final
@@ -706,123 +705,3 @@ class LoopRecord(weakref.ref[Any]):
     errors: int
     blocked_times: int
     blocked_max_ns: int
-
-
-class _Value:
-    """Equal to another of its class with equal fields.
-
-    No dataclass: to make one takes as long as to import five modules, at the start of each program.
-    """
-
-    __slots__ = ()
-
-    def _fields(self) -> tuple[Any, ...]:
-        names: tuple[str, ...] = self.__slots__
-        return tuple(getattr(self, name) for name in names)
-
-    def __eq__(self, other: object) -> bool:
-        """Compare all fields."""
-        if type(other) is not type(self):
-            return NotImplemented
-        return self._fields() == other._fields()
-
-    def __hash__(self) -> int:
-        """Return the same for equal values."""
-        return hash(self._fields())
-
-    def __repr__(self) -> str:
-        """Name all fields."""
-        names: tuple[str, ...] = self.__slots__
-        named = zip(names, self._fields(), strict=True)
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in named)})"
-
-
-class Place(_Value):
-    """A line of source: absolute file, 1-based line, qualified function name."""
-
-    __slots__ = ("file", "line", "function")  # noqa: RUF023 - the order in which it is written
-
-    def __init__(self, file: str, line: int, function: str) -> None:
-        """Keep what a reader needs to open it."""
-        self.file = file
-        self.line = line
-        self.function = function
-
-    @property
-    def short(self) -> str:
-        """`file.py:41`, for sentences."""
-        name = self.file.replace("\\", "/").rsplit("/", 1)[-1]
-        return f"{name}:{self.line}"
-
-
-class Related(_Value):
-    """A further place that belongs to a finding, and what happened there."""
-
-    __slots__ = ("role", "place", "task")  # noqa: RUF023 - the order in which it is written
-
-    def __init__(self, role: str, place: Place, task: str = "") -> None:
-        """Keep the place and the name of the task that was there."""
-        self.role = role
-        self.place = place
-        self.task = task
-
-
-class Finding(_Value):
-    """What a detector found: a sentence, the line to open first, and what to do.
-
-    `first_seen` is seconds since the epoch. `stack` is innermost first.
-    """
-
-    __slots__ = (  # noqa: RUF023 - the order in which it is written
-        "kind",
-        "message",
-        "remedy",
-        "location",
-        "severity",
-        "task",
-        "related",
-        "stack",
-        "count",
-        "first_seen",
-        "possible",
-        "key",
-    )
-
-    __hash__ = None  # type: ignore[assignment]  # it changes: occurrences are counted
-
-    def __init__(
-        self,
-        kind: str,
-        message: str,
-        remedy: str,
-        location: Place | None,
-        severity: str = "error",
-        task: str = "",
-        related: list[Related] | None = None,
-        stack: list[Place] | None = None,
-        count: int = 1,
-        first_seen: float = 0.0,
-        *,
-        possible: bool = False,
-        key: Any = None,
-    ) -> None:
-        """Keep what was found.
-
-        Findings with the same kind, location and key are one; the key is never exported.
-        """
-        self.kind = kind
-        self.message = message
-        self.remedy = remedy
-        self.location = location
-        self.severity = severity
-        self.task = task
-        self.related = [] if related is None else related
-        self.stack = [] if stack is None else stack
-        self.count = count
-        self.first_seen = first_seen
-        self.possible = possible
-        self.key = key
-
-
-Report = Callable[[Finding], None]
-"""Where a detector puts what it found."""

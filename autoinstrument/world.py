@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from autoinstrument.config.schema import Settings
-from autoinstrument.findings import FindingStore
+from autoinstrument.findings import Finding, FindingStore, Related
 from autoinstrument.looks import Looks
 from autoinstrument.places import is_user_file
-from autoinstrument.records import Finding, Related
 from autoinstrument.trackers.generators import GeneratorTracker
 from autoinstrument.trackers.hops import HopTracker
 from autoinstrument.trackers.loops import LoopTracker

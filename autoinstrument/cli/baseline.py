@@ -4,8 +4,8 @@ import argparse
 import json
 import sys
 
-from autoinstrument.findings import fingerprint
-from autoinstrument.records import Finding, Place
+from autoinstrument.findings import Finding, fingerprint
+from autoinstrument.places import Place
 
 SUMMARY = "Write a baseline file: the findings of a report are known from now on"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from autoinstrument.export import console
 from autoinstrument.export.recording import Recording, read_recording
-from autoinstrument.records import Finding, Place, Related
+from autoinstrument.findings import Finding, Related
+from autoinstrument.places import Place
 
 SUMMARY = "Show what a recording tells: findings, and where the open tasks were waiting"
 

@@ -5,8 +5,9 @@ import linecache
 from functools import lru_cache
 from types import CodeType, FrameType
 
-from autoinstrument.places import first_place, is_user_file, line_of, resolve, user_places
-from autoinstrument.records import CancelOrigin, Place, RawStack, Related, ScopeRecord, TaskRecord
+from autoinstrument.findings import Related
+from autoinstrument.places import Place, first_place, is_user_file, line_of, resolve, user_places
+from autoinstrument.records import CancelOrigin, RawStack, ScopeRecord, TaskRecord
 from autoinstrument.stacks import ASYNC_GENERATOR
 
 

@@ -14,15 +14,9 @@ from autoinstrument.detectors._tools import (
     shown,
     task_text,
 )
+from autoinstrument.findings import Finding
 from autoinstrument.places import capture, has_user_frame
-from autoinstrument.records import (
-    Finding,
-    GeneratorRecord,
-    RawPlace,
-    RawStack,
-    ScopeRecord,
-    TaskRecord,
-)
+from autoinstrument.records import GeneratorRecord, RawPlace, RawStack, ScopeRecord, TaskRecord
 from autoinstrument.stacks import generator_frames
 from autoinstrument.world import World
 

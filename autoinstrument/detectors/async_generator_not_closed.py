@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from autoinstrument.detectors._tools import at, frame_line, frame_place, named_task, related, shown
-from autoinstrument.places import is_user_file, resolve
-from autoinstrument.records import Finding, GeneratorRecord, Place
+from autoinstrument.findings import Finding
+from autoinstrument.places import Place, is_user_file, resolve
+from autoinstrument.records import GeneratorRecord
 from autoinstrument.world import World
 
 KIND: Final = "async_generator_not_closed"

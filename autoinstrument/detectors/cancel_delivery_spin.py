@@ -4,7 +4,9 @@ from typing import Final
 
 from autoinstrument import stacks
 from autoinstrument.detectors._tools import at, frame_place, related, scope_text, shown, task_text
-from autoinstrument.records import Finding, Place, ScopeRecord, TaskRecord
+from autoinstrument.findings import Finding
+from autoinstrument.places import Place
+from autoinstrument.records import ScopeRecord, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "cancel_delivery_spin"

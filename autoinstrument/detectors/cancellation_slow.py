@@ -16,8 +16,9 @@ from autoinstrument.detectors._tools import (
     related,
     shown,
 )
-from autoinstrument.places import has_user_frame
-from autoinstrument.records import CancelOrigin, Finding, Place, RawStack, ScopeRecord, TaskRecord
+from autoinstrument.findings import Finding
+from autoinstrument.places import Place, has_user_frame
+from autoinstrument.records import CancelOrigin, RawStack, ScopeRecord, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "cancellation_slow"

@@ -22,8 +22,9 @@ from autoinstrument.detectors._tools import (
     shown,
     task_text,
 )
+from autoinstrument.findings import Finding
 from autoinstrument.places import has_user_frame
-from autoinstrument.records import CancelOrigin, Finding, RawStack, ScopeRecord, TaskRecord
+from autoinstrument.records import CancelOrigin, RawStack, ScopeRecord, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "cancellation_swallowed"

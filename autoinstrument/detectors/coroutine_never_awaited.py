@@ -6,8 +6,9 @@ from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
 from autoinstrument.detectors._tools import at, frame_place, function_name, related, shown
-from autoinstrument.places import capture, is_user_file, line_of
-from autoinstrument.records import Finding, Place, RawStack
+from autoinstrument.findings import Finding
+from autoinstrument.places import Place, capture, is_user_file, line_of
+from autoinstrument.records import RawStack
 from autoinstrument.world import World
 
 KIND: Final = "coroutine_never_awaited"

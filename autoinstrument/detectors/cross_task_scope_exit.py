@@ -14,14 +14,9 @@ from autoinstrument.detectors._tools import (
     shown,
     task_text,
 )
-from autoinstrument.places import has_user_frame, is_user_file
-from autoinstrument.records import (
-    Finding,
-    GeneratorRecord,
-    Place,
-    ScopeRecord,
-    TaskRecord,
-)
+from autoinstrument.findings import Finding
+from autoinstrument.places import Place, has_user_frame, is_user_file
+from autoinstrument.records import GeneratorRecord, ScopeRecord, TaskRecord
 from autoinstrument.stacks import generator_frames
 from autoinstrument.world import World
 

@@ -4,8 +4,9 @@ import inspect
 from typing import Final
 
 from autoinstrument.detectors._tools import at, frame_place, functions_of, shown, task_text
+from autoinstrument.findings import Finding
 from autoinstrument.places import has_user_frame, is_stdlib_file, is_user_file
-from autoinstrument.records import Finding, LoopRecord, RawStack, TaskRecord
+from autoinstrument.records import LoopRecord, RawStack, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "event_loop_blocked"

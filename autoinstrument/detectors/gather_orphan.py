@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from autoinstrument.detectors._tools import at, created, frame_place, related, shown, task_text
-from autoinstrument.records import CANCELLED, Finding, GatherRecord, TaskRecord
+from autoinstrument.findings import Finding
+from autoinstrument.records import CANCELLED, GatherRecord, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "gather_orphan"

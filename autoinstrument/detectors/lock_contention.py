@@ -4,8 +4,9 @@ from typing import Any, Final
 
 from autoinstrument import stacks
 from autoinstrument.detectors._tools import at, frame_place, functions_of, opening, related, shown
+from autoinstrument.findings import Finding
 from autoinstrument.places import has_user_frame
-from autoinstrument.records import Finding, LockRecord, RawStack, WaitRecord
+from autoinstrument.records import LockRecord, RawStack, WaitRecord
 from autoinstrument.world import World
 
 KIND: Final = "lock_contention"

@@ -5,8 +5,9 @@ from typing import Final
 from autoinstrument import stacks
 from autoinstrument.detectors._tools import at, frame_place, opening, related, shown, task_text
 from autoinstrument.detectors._waits import Edge, cycle_from, drawn, holder_goes_on
+from autoinstrument.findings import Finding
 from autoinstrument.places import first_place
-from autoinstrument.records import Finding, TaskRecord, WaitRecord
+from autoinstrument.records import TaskRecord, WaitRecord
 from autoinstrument.world import World
 
 KIND: Final = "lock_deadlock"

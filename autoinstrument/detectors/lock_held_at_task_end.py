@@ -4,8 +4,9 @@ from typing import Any, Final
 
 from autoinstrument.detectors._tools import at, frame_place, opening, related, shown
 from autoinstrument.detectors._waits import helper_parent
+from autoinstrument.findings import Finding
 from autoinstrument.places import has_user_frame
-from autoinstrument.records import Finding, Hold, LockRecord, WaitRecord
+from autoinstrument.records import Hold, LockRecord, WaitRecord
 from autoinstrument.world import World
 
 KIND: Final = "lock_held_at_task_end"

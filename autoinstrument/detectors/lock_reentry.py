@@ -4,7 +4,8 @@ from typing import Final
 
 from autoinstrument.detectors._tools import at, frame_place, functions_of, opening, related, shown
 from autoinstrument.detectors._waits import helper_parent
-from autoinstrument.records import Finding, Hold, WaitRecord
+from autoinstrument.findings import Finding
+from autoinstrument.records import Hold, WaitRecord
 from autoinstrument.world import World
 
 KIND: Final = "lock_reentry"

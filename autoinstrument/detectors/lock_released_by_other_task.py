@@ -4,7 +4,8 @@ from typing import Final
 
 from autoinstrument.detectors._tools import at, frame_place, related, shown, task_text
 from autoinstrument.detectors._waits import helper_parent
-from autoinstrument.records import Finding, Hold, LockRecord, RawStack, TaskRecord
+from autoinstrument.findings import Finding
+from autoinstrument.records import Hold, LockRecord, RawStack, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "lock_released_by_other_task"

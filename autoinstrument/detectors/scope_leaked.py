@@ -11,8 +11,9 @@ from autoinstrument.detectors._tools import (
     shown,
     task_text,
 )
+from autoinstrument.findings import Finding
 from autoinstrument.places import has_user_frame
-from autoinstrument.records import Finding, ScopeRecord
+from autoinstrument.records import ScopeRecord
 from autoinstrument.world import World
 
 KIND: Final = "scope_leaked"

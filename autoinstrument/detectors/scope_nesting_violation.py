@@ -4,7 +4,8 @@ from types import FrameType
 from typing import Final
 
 from autoinstrument.detectors._tools import at, frame_place, opening, related, scope_text, shown
-from autoinstrument.records import Finding, ScopeRecord, TaskRecord
+from autoinstrument.findings import Finding
+from autoinstrument.records import ScopeRecord, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "scope_nesting_violation"

@@ -12,8 +12,9 @@ from autoinstrument.detectors._tools import (
     shown,
     task_text,
 )
+from autoinstrument.findings import Finding
 from autoinstrument.places import has_user_frame
-from autoinstrument.records import Finding, ShieldRecord
+from autoinstrument.records import ShieldRecord
 from autoinstrument.world import World
 
 KIND: Final = "shield_orphan"

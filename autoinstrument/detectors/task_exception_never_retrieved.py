@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from autoinstrument.detectors._tools import at, created, frame_place, opening, related, shown
+from autoinstrument.findings import Finding
 from autoinstrument.places import is_user_file, traceback_places
-from autoinstrument.records import Finding, TaskRecord
+from autoinstrument.records import TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "task_exception_never_retrieved"

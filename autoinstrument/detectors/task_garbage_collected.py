@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from autoinstrument.detectors._tools import at, created, is_users_task, opening, shown
-from autoinstrument.records import Finding
+from autoinstrument.findings import Finding
 from autoinstrument.world import World
 
 KIND: Final = "task_garbage_collected"

@@ -12,7 +12,8 @@ from autoinstrument.detectors._tools import (
     related,
     shown,
 )
-from autoinstrument.records import Finding, TaskRecord
+from autoinstrument.findings import Finding
+from autoinstrument.records import TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "task_leaked"

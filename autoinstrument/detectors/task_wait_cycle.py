@@ -5,7 +5,8 @@ from typing import Any, Final
 from autoinstrument import stacks
 from autoinstrument.detectors._tools import at, frame_place, opening, related, shown, task_text
 from autoinstrument.detectors._waits import Edge, awaited_tasks, cycle_from, drawn
-from autoinstrument.records import Finding, TaskRecord
+from autoinstrument.findings import Finding
+from autoinstrument.records import TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "task_wait_cycle"

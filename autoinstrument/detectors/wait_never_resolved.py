@@ -17,8 +17,9 @@ from autoinstrument.detectors._tools import (
     task_text,
 )
 from autoinstrument.detectors._waits import awaited_tasks
+from autoinstrument.findings import Finding
 from autoinstrument.places import is_user_file
-from autoinstrument.records import CancelOrigin, Finding, RawStack, TaskRecord
+from autoinstrument.records import CancelOrigin, RawStack, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "wait_never_resolved"

@@ -4,8 +4,9 @@ from types import FrameType
 from typing import Any, Final
 
 from autoinstrument.detectors._tools import at, frame_place, functions_of, opening, shown
+from autoinstrument.findings import Finding
 from autoinstrument.places import capture, has_user_frame
-from autoinstrument.records import Finding, RawStack, TaskRecord
+from autoinstrument.records import RawStack, TaskRecord
 from autoinstrument.world import World
 
 KIND: Final = "wrong_event_loop"

@@ -5,9 +5,9 @@ from typing import Final
 
 from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.threads import Threads
+from autoinstrument.findings import Finding
 from autoinstrument.records import (
     ContendedHold,
-    Finding,
     GeneratorRecord,
     RawStack,
     ScopeRecord,

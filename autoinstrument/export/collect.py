@@ -2,23 +2,19 @@
 
 from collections import deque
 from time import monotonic_ns
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from autoinstrument.export.batch import SPARE, Batch, BlockedPeriod
 from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.threads import LoopThreads
-from autoinstrument.records import (
-    UNTIMED,
-    Finding,
-    LoopRecord,
-    RawStack,
-    TaskRecord,
-    left_record,
-)
+from autoinstrument.records import UNTIMED, LoopRecord, RawStack, TaskRecord, left_record
 from autoinstrument.trackers.outbox import TaskOutbox, take_all
 from autoinstrument.trackers.roster import Newcomers
 from autoinstrument.trackers.tasks import outcome_of
 from autoinstrument.world import World
+
+if TYPE_CHECKING:
+    from autoinstrument.findings import Finding
 
 T = TypeVar("T")
 _MOST_FINDINGS: Final = 10_000  # and blocked periods, between two batches

@@ -4,7 +4,8 @@ import linecache
 import textwrap
 from typing import Final
 
-from autoinstrument.records import Finding, Place
+from autoinstrument.findings import Finding
+from autoinstrument.places import Place
 
 _WIDTH: Final = 96
 _MOST_SHOWN: Final = 20

@@ -8,7 +8,8 @@ from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.spans import finding_attributes
 from autoinstrument.export.statics import Attribute, Statics
 from autoinstrument.export.traces import Placement
-from autoinstrument.records import Finding, TaskRecord
+from autoinstrument.findings import Finding
+from autoinstrument.records import TaskRecord
 from autoinstrument.stacks import parked
 
 _SEVERITIES: Final = {"error": (17, "ERROR"), "warning": (13, "WARN"), "info": (9, "INFO")}

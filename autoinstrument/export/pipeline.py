@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from autoinstrument.export import logs
 from autoinstrument.export.batch import SPARE, Batch, ExportSettings
@@ -19,8 +19,11 @@ from autoinstrument.export.slices import SLICE, give_way, in_slices
 from autoinstrument.export.span import Span
 from autoinstrument.export.spans import SHORT_SCOPE_NS, SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
-from autoinstrument.records import FAILED, Finding, ScopeRecord, TaskRecord, WaitRecord
+from autoinstrument.records import FAILED, ScopeRecord, TaskRecord, WaitRecord
 from autoinstrument.trackers.outbox import SHORT_WAIT_NS, SLOW_NS
+
+if TYPE_CHECKING:
+    from autoinstrument.findings import Finding
 
 _MOST_PENDING: Final = 1_000
 _HOUSEKEEPING: Final = (".shutdown_asyncgens", ".shutdown_default_executor", "_athrow")

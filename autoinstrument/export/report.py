@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from autoinstrument.arguments import redacted
 from autoinstrument.export import files
-from autoinstrument.records import Finding, Place
+from autoinstrument.findings import Finding
+from autoinstrument.places import Place
 
 VERSION: Final = 1
 

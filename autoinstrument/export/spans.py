@@ -9,12 +9,12 @@ from autoinstrument.export.span import Event, Span
 from autoinstrument.export.statics import Attribute, Static, Statics, place_attributes
 from autoinstrument.export.threads import Threads, fixed, thread_of
 from autoinstrument.export.traces import MOST_SPANS, Link, Placement, Trace, Traces
+from autoinstrument.findings import Finding
 from autoinstrument.records import (
     FAILED,
     RETURNED,
     CancelOrigin,
     ContendedHold,
-    Finding,
     GeneratorRecord,
     ScopeRecord,
     SessionRecord,

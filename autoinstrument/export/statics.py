@@ -10,8 +10,15 @@ from types import CodeType, ModuleType
 from typing import Any, Final, TypeVar
 
 from autoinstrument.export.trace_settings import MAIN_FILE
-from autoinstrument.places import absolute, is_own_file, is_stdlib_file, is_user_file, line_of
-from autoinstrument.records import RUNNING, FlatStack, Place, RawPlace, RawStack, TaskRecord
+from autoinstrument.places import (
+    Place,
+    absolute,
+    is_own_file,
+    is_stdlib_file,
+    is_user_file,
+    line_of,
+)
+from autoinstrument.records import RUNNING, FlatStack, RawPlace, RawStack, TaskRecord
 
 Value = str | int | float | bool
 Attribute = tuple[str, Value]

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from autoinstrument.findings import Finding
 from autoinstrument.monitors import shared_world
-from autoinstrument.records import Finding
 from autoinstrument.world import World
 
 MS = 1_000_000

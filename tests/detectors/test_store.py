@@ -9,13 +9,14 @@ import pytest
 
 from autoinstrument.findings import (
     KINDS,
+    Finding,
     FindingStore,
     fingerprint,
     read_baseline,
     select,
     silenced_by_comment,
 )
-from autoinstrument.records import Finding, Place
+from autoinstrument.places import Place
 
 ALL = frozenset(KINDS)
 KIND = "lock_reentry"

@@ -5,6 +5,8 @@ from typing import Any
 
 from autoinstrument.export.batch import Batch
 from autoinstrument.export.live_tasks import LiveTasks
+from autoinstrument.findings import Finding
+from autoinstrument.places import Place
 from autoinstrument.records import (
     CANCELLED,
     ENDED,
@@ -12,12 +14,10 @@ from autoinstrument.records import (
     RETURNED,
     CancelOrigin,
     ContendedHold,
-    Finding,
     FlatStack,
     GeneratorRecord,
     Hold,
     LockRecord,
-    Place,
     RawStack,
     ScopeRecord,
     SessionRecord,

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from autoinstrument.export.console import summary
-from autoinstrument.records import Finding, Place, Related
+from autoinstrument.findings import Finding, Related
+from autoinstrument.places import Place
 
 STATISTICS = {
     "tasks": {"created": 12},

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from autoinstrument.export.report import report, timestamp, write
-from autoinstrument.records import Finding, Place, Related
+from autoinstrument.findings import Finding, Related
+from autoinstrument.places import Place
 
 PLACE = Place("/app/main.py", 41, "connect")
 

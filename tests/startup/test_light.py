@@ -5,8 +5,8 @@ import os
 import sysconfig
 from pathlib import Path
 
-from autoinstrument.places import is_stdlib_file, is_user_file
-from autoinstrument.records import Finding, Place, Related
+from autoinstrument.findings import Finding, Related
+from autoinstrument.places import Place, is_stdlib_file, is_user_file
 from tests.helpers import run_child
 
 PROGRAM = """
