@@ -32,8 +32,8 @@ class World:
         self.findings = findings
         self.tasks = TaskTracker(moments, depth)
         self.scopes = ScopeTracker(moments, self.tasks, depth)
-        self.resources = ResourceTracker(moments, self.tasks, depth)
-        self.resources.tell_of(settings.lock_wait_ms * 1_000_000)
+        contended_ns = settings.lock_wait_ms * 1_000_000
+        self.resources = ResourceTracker(moments, self.tasks, depth, contended_ns)
         self.generators = GeneratorTracker(moments, self.tasks, depth)
         self.loops = LoopTracker(moments)
         self.hops = HopTracker(self.tasks, depth)

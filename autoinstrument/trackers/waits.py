@@ -49,8 +49,17 @@ class Last:
 class WaitTracker:
     """Owns the records of synchronisation objects, by identity, and of the waits for them."""
 
-    def __init__(self, moments: Moments, tasks: TaskTracker, stack_depth: int = 8) -> None:
-        """Start empty; see `TaskTracker` for the arguments."""
+    def __init__(
+        self,
+        moments: Moments,
+        tasks: TaskTracker,
+        stack_depth: int = 8,
+        contended_ns: int = 1_000_000_000,
+    ) -> None:
+        """Start empty; see `TaskTracker` for the other arguments.
+
+        A task that has waited `contended_ns` nanoseconds in all for one lock is told of.
+        """
         self.locks: dict[int, LockRecord] = {}
         self.calm: dict[int, LockRecord] = {}  # those of `locks` that are calm
         self.last = Last()
@@ -60,7 +69,8 @@ class WaitTracker:
         self.held: deque[ContendedHold] | None = None  # ended contended holds, for them too
         self.contended = 0  # how many went there
         self.waits = 0
-        self.tell_of(1_000_000_000)
+        self.contended_ns = contended_ns
+        self.short_ns = contended_ns // _SHORT  # waits below it are not added up
         self.watched: set[int] = set()  # serials of locks of which each wait's end is told
         self.created = 0
         self.stack_depth = stack_depth
@@ -70,11 +80,6 @@ class WaitTracker:
         self._moments = moments
         self._tasks = tasks
         self._live = tasks.live
-
-    def tell_of(self, contended_ns: int) -> None:
-        """Set how long a task has to wait for one lock in all to be told of."""
-        self.contended_ns = contended_ns
-        self.short_ns = contended_ns // _SHORT  # waits below it are not added up
 
     def lock_of(self, lock: Any, kind: str = "", permits: int = 1) -> LockRecord:
         """Return the record of a lock, made at its first use."""

@@ -266,7 +266,7 @@ def test_beginning_of_a_wait_is_told_if_the_holder_waits_too(stage: Stage) -> No
 
 
 def test_end_of_a_wait_is_told_once_a_task_has_waited_long_for_one_lock(stage: Stage) -> None:
-    stage.resources.tell_of(3_000)
+    stage.resources.contended_ns, stage.resources.short_ns = 3_000, 3
     task, lock = stage.begin("t"), Thing()
     told = []
     for _ in range(4):
