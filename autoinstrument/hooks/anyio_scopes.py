@@ -9,7 +9,6 @@ scope of anyio's own for one turn of the loop. Nobody can cancel, leave or even 
 recorded.
 """
 
-import sys
 from textwrap import indent
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -51,28 +50,9 @@ class AnyioScopePort(ScopePort):
     part = "anyio scopes"
     checkpoint: CodeType | None = None  # whose scopes are not recorded
 
-    def leaving(self, scope: Any, exc_type: Any) -> None:
-        """A scope is left in an unusual way, or anyio is about to refuse its exit."""
-        try:
-            record = self._scopes.scope_left(scope, sys._getframe(2))
-            if record is not None and record.expired_ns:
-                self._tell(record, exc_type)
-        except Exception as exc:
-            self.failed("leaving", exc)
-
-    def left(self, record: ScopeRecord, exc_type: Any) -> None:
-        """A scope with a record was left in order."""
-        try:
-            self._scopes.was_left(record)
-            if record.expired_ns:
-                self._tell(record, exc_type)
-        except Exception as exc:
-            self.failed("left", exc)
-
     def _tell(self, record: ScopeRecord, exc_type: Any) -> None:
         if record.flat_stack and record.flat_stack[0].co_name in _RAISE:
-            task = self._tasks.current()
-            self._moments.fire("timeout_left", record, exc_type is not None, task)
+            super()._tell(record, exc_type)
 
     def delivering(self, scope: Any) -> None:
         """A cancelled scope will try again in the next turn of the loop."""

@@ -27,28 +27,6 @@ class AsyncioScopePort(ScopePort):
         super().__init__(failed, scopes, tasks, moments)
         self.groups: dict[int, ScopeRecord] = {}
 
-    def timeout_leaving(self, scope: Any, exc_type: Any) -> None:
-        """`Timeout.__aexit__` begins, in another task or out of order."""
-        try:
-            record = self._scopes.scope_left(scope, sys._getframe(2))
-            if record is not None and record.expired_ns:
-                self._tell(record, exc_type)
-        except Exception as exc:
-            self.failed("timeout_leaving", exc)
-
-    def left(self, record: ScopeRecord, exc_type: Any) -> None:
-        """`Timeout.__aexit__` begins in order, and the timeout has a record."""
-        try:
-            self._scopes.was_left(record)
-            if record.expired_ns:
-                self._tell(record, exc_type)
-        except Exception as exc:
-            self.failed("left", exc)
-
-    def _tell(self, record: ScopeRecord, exc_type: Any) -> None:
-        task = self._tasks.current()
-        self._moments.fire("timeout_left", record, exc_type is not None, task)
-
     def expires(self, scope: Any, task: Any, frame: Any) -> None:
         """`Timeout._on_timeout` is about to cancel its task."""
         try:
@@ -94,7 +72,7 @@ def install(
         Timeout,
         "__aexit__",
         port,
-        Edit("entry", leaving("port.timeout_leaving(self, exc_type)")),
+        Edit("entry", leaving("port.leaving(self, exc_type)")),
     )
     patches.weave(
         name,

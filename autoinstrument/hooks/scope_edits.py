@@ -9,7 +9,7 @@ import sys
 from typing import Any, Final
 
 from autoinstrument.hooks.ports import RUNNING, Port, running_names, stack_of
-from autoinstrument.records import UNTIMED
+from autoinstrument.records import UNTIMED, ScopeRecord
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.scopes import ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
@@ -106,6 +106,28 @@ class ScopePort(Port):
             self._scopes.scope_entered(scope, kind, sys._getframe(2), None, shield)
         except Exception as exc:
             self.failed("entered", exc)
+
+    def leaving(self, scope: Any, exc_type: Any) -> None:
+        """A scope is left by another task or out of order, or its exit is about to be refused."""
+        try:
+            record = self._scopes.scope_left(scope, sys._getframe(2))
+            if record is not None and record.expired_ns:
+                self._tell(record, exc_type)
+        except Exception as exc:
+            self.failed("leaving", exc)
+
+    def left(self, record: ScopeRecord, exc_type: Any) -> None:
+        """A scope with a record is left in order."""
+        try:
+            self._scopes.was_left(record)
+            if record.expired_ns:
+                self._tell(record, exc_type)
+        except Exception as exc:
+            self.failed("left", exc)
+
+    def _tell(self, record: ScopeRecord, exc_type: Any) -> None:
+        """Tell that a scope is left whose deadline has expired."""
+        self._moments.fire("timeout_left", record, exc_type is not None, self._tasks.current())
 
 
 def announce(port: ScopePort, tasks: TaskTracker, owner: Any, name: str) -> None:
