@@ -173,10 +173,9 @@ class BlockWatch:
 
     def tell_idle(self, running: list[LoopRecord]) -> None:
         """Tell that none of these loops has run since the last look."""
-        if self.looked is not None:
-            now_ns = monotonic_ns()
-            for record in running:
-                self._tell(record, now_ns, idle=True)
+        now_ns = monotonic_ns()
+        for record in running:
+            self._tell(record, now_ns, idle=True)
 
     def look_at(self, running: list[LoopRecord], *, at_once: bool = False) -> bool:
         """Look at all loops; return whether any of them is busy, or was asked for an answer.
@@ -197,8 +196,7 @@ class BlockWatch:
         """Look at one loop's thread, return whether it is busy; `frame` is what it executes now."""
         now = monotonic_ns()
         idle = frame is None or _is_waiting(frame) or _is_loop_itself(frame)
-        if self.looked is not None:
-            self._tell(record, now, idle=idle)
+        self._tell(record, now, idle=idle)
         beat = self._beats.get(record.key)
         if beat is not None:
             self._look_at_beat(record, beat, frame, now, at_once)

@@ -13,7 +13,7 @@ from time import monotonic_ns
 from typing import Final
 
 from autoinstrument import env
-from autoinstrument.blocks import BlockWatch
+from autoinstrument.blocks import PERIOD_NS, BlockWatch
 from autoinstrument.clocks import clock_is_fine, computed_ns
 from autoinstrument.native import (
     acquire,
@@ -25,7 +25,7 @@ from autoinstrument.native import (
 from autoinstrument.records import LoopRecord
 from autoinstrument.world import World
 
-_PERIOD_S: Final = 0.05
+_PERIOD_S: Final = PERIOD_NS / 1e9
 _SOON_S: Final = 0.005  # after a late look: compiled code leaves few moments to look at a block
 _LATE_NS: Final = 30_000_000
 _QUIET_NS: Final = 2_000_000_000  # nothing has run for so long: detectors are called less often
