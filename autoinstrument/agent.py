@@ -73,7 +73,7 @@ class Agent:
             self._stop_at_findings()
         self._print_when_it_hangs()
         self.moments.on("tick", self._keep_woven)
-        self._presence = Presence(say)
+        self._presence = Presence(say, lambda: not self.world.looks.calm)
         self.moments.on("tick", self._presence.tick)
         self._asyncio = sys.modules.get("asyncio")
         self._finished = False

@@ -101,7 +101,9 @@ class BlockWatch:
         self._computed_before: dict[int, int] = {}
         self._process_before = 0
         self._waits_before: int | None = None
-        self._woke_ns = 0
+        self._slept_ns = self._woke_ns = 0
+        self.has_computed = False
+        """Whether a loop's thread has computed for a quarter of the last period or more."""
         self._awake_ns = 0  # how long this thread has been awake, for the most part with the lock
         self.looked: Looked | None = None
         world.moments.on("loop_stopped", self.judge)
@@ -120,6 +122,7 @@ class BlockWatch:
         """Note what has been computed before the agent's thread sleeps."""
         if self._woke_ns:
             self._awake_ns += monotonic_ns() - self._woke_ns
+        self._slept_ns = monotonic_ns()
         self._waits_before = waits_of_this_thread()
         self._process_before = process_time_ns()
         self._computed_before = {
@@ -134,12 +137,18 @@ class BlockWatch:
         """
         self._woke_ns = monotonic_ns()
         before, self._computed_before = self._computed_before, {}
+        running = self._world.loops.running()
+        quarter_ns = (self._woke_ns - self._slept_ns) // 4
+        self.has_computed = any(
+            computed_ns(record) - before[record.key] > quarter_ns
+            for record in running
+            if record.key in before
+        )
         if late_ns < self._block_ns or not env.is_only_interpreter():
             return
         late_ns = min(late_ns, self._most_waited_ns())
         if late_ns < self._block_ns:
             return
-        running = self._world.loops.running()
         for record in running:
             if record.key not in before:
                 continue

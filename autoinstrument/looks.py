@@ -33,6 +33,8 @@ class Looks:
         """Look at the records of these trackers on each tick."""
         self.still = False
         """Set by whoever knows that no loop has run since the last tick."""
+        self.calm = True
+        """Set by the same: no loop is busy."""
         self.moved_ns = 0
         """When a task was last seen to have moved, to have come or to have gone."""
         self.tasks: Roster[TaskRecord] = Roster(

@@ -1,10 +1,11 @@
 """List this process for `asyncscope ps`, and open a debug port when `asyncscope debug PID` asks.
 
-All of it happens in the agent's thread, which starts with the first event loop: half a second later
-the process is published (0.12 ms), and then it looks once a second whether a request lies in the
-folder that only the owner of the process can enter (`registry.py`): one `stat`, about 3 µs. Nothing
-of the debugger is imported before somebody asks. A loop that is blocked in Python code does not
-matter; a call that keeps the interpreter's lock delays the answer until it returns.
+All of it happens in the agent's thread, which starts with the first event loop. Half a second
+later, two seconds while the loop computes, the process is published. Then the thread looks once a
+second whether a request lies in the folder that only the owner of the process can enter
+(`registry.py`): one `stat`, about 3 µs. Nothing of the debugger is imported before somebody asks.
+A loop that is blocked in Python code does not matter; a call that keeps the interpreter's lock
+delays the answer until it returns.
 """
 
 import os
@@ -19,6 +20,9 @@ LOOK_EVERY_NS: Final = 1_000_000_000
 FIRST_LOOK_NS: Final = 400_000_000
 """Nobody can ask for a program that ends earlier."""
 
+LATEST_LOOK_NS: Final = 2_000_000_000
+"""A loop that is busy, or blocked, is not waited for any longer."""
+
 TOO_OLD_S: Final = 60.0
 """A request that nobody waits for any more must not open a port later."""
 _stat, _getpid, _time = os.stat, os.getpid, time.time
@@ -27,10 +31,16 @@ _stat, _getpid, _time = os.stat, os.getpid, time.time
 class Presence:
     """Publishes the process, and serves requests in a thread that debuggers leave alone."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """Begin with the first tick; `say` tells whoever reads the program's stderr."""
+    def __init__(self, say: Callable[[str], None], is_busy: Callable[[], bool]) -> None:
+        """Begin with the first tick.
+
+        Args:
+            say: tells whoever reads the program's stderr.
+            is_busy: whether the program computes, and would have to wait for what is imported.
+        """
         self._say = say
-        self._next_ns = 0  # when to look next, once the first tick has come
+        self._is_busy = is_busy
+        self._next_ns = self._latest_ns = 0  # when to look next, once the first tick has come
         self._pid = 0
         self._path = ""
 
@@ -38,7 +48,8 @@ class Presence:
         """Look whether there is a request, at most once a second."""
         if not self._next_ns:
             self._next_ns = now_ns + FIRST_LOOK_NS
-        if now_ns < self._next_ns:
+            self._latest_ns = now_ns + LATEST_LOOK_NS
+        if now_ns < self._next_ns or (now_ns < self._latest_ns and self._is_busy()):
             return
         self._next_ns = now_ns + LOOK_EVERY_NS
         if self._pid != _getpid():

@@ -167,6 +167,7 @@ class Watch:
         else:
             self._still_since_ns = now_ns
             self._computed_idle = computed if self._all_wait(running) else None
+        self._world.looks.calm = self.blocks.is_calm and not self.blocks.has_computed
         if self.blocks.is_calm:
             self._calm_ns = now_ns
         elif now_ns - self._calm_ns < _ONLY_LOOKS_NS:

@@ -6,8 +6,8 @@ ends, or on the agent's tick and at exit. It reports findings and changes no rec
 Most programs never do what most detectors look at, and to import all of them takes as long as half
 of the rest of the agent. So a detector's place at its moments is kept by a `_Place` until one comes
 at which it is needed. What is left is loaded by the agent's thread, one a tick, two seconds
-after the first loop began: a program that goes on may change its root folder or its user, and
-its packages may be replaced under it.
+after the first loop began, while no loop computes, or twenty seconds at the latest: a program that
+goes on may change its root folder or its user, and its packages may be replaced under it.
 """
 
 import _thread
@@ -22,6 +22,7 @@ from autoinstrument.world import World
 Need: TypeAlias = Callable[[World], object] | None
 
 _TICKS_BEFORE_THE_REST: Final = 40
+_MOST_TICKS_BEFORE: Final = 400  # loading beside a busy loop takes a turn from it at each file
 _LOADING_S: Final = 2.0
 
 
@@ -110,7 +111,8 @@ def attach_all(world: World, kinds: frozenset[str]) -> None:
         nonlocal ticks
         ticks += 1
         world.moments.unfinished = True
-        if ticks <= _TICKS_BEFORE_THE_REST:
+        least = _TICKS_BEFORE_THE_REST if world.looks.calm else _MOST_TICKS_BEFORE
+        if ticks <= least:
             return
         while waiting:
             if waiting.pop().load_in_advance():

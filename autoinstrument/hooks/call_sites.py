@@ -20,6 +20,8 @@ _FIRST: Final = (
     "asyncio.runners",
     "contextlib",
 )
+# Verified with 3.11 to 3.15: nothing else there cancels tasks or closes what is not its own.
+_NEVER_CANCELS: Final = sys.stdlib_module_names - {"asyncio", "contextlib"}
 _A_FEW: Final = 5  # modules read at each tick; a large one has some hundred functions
 
 
@@ -31,6 +33,7 @@ class CallSites:
         self._watch = watch
         self._modules: set[str] = set()
         self._codes: set[int] = set()
+        self._classes: set[int] = set()
         self._all_read = (0, 0)  # how many modules, and names in __main__, when all were read
 
     def read_program(self, *_: Any) -> None:
@@ -53,7 +56,7 @@ class CallSites:
             return True
         left = _A_FEW
         for name, module in list(sys.modules.items()):
-            if name in self._modules:
+            if name in self._modules or name.partition(".")[0] in _NEVER_CANCELS:
                 continue
             self._read(name, module)
             left -= 1
@@ -85,6 +88,9 @@ class CallSites:
     def _read_names(self, namespace: dict[str, Any]) -> None:
         for value in list(namespace.values()):
             if isinstance(value, type):
+                if id(value) in self._classes:  # another module has imported it
+                    continue
+                self._classes.add(id(value))
                 for member in list(vars(value).values()):
                     self._read_value(member)
             else:

@@ -133,6 +133,16 @@ def test_loop_that_ran_in_another_thread_is_not_blamed(stage: Stage) -> None:
     assert stage.told == []
 
 
+@pytest.mark.parametrize(("computed", "is_busy"), [(30, True), (2, False)])
+def test_loop_that_computes_is_busy_wherever_it_is_found(
+    stage: Stage, computed: int, is_busy: bool
+) -> None:
+    stage.watch.fall_asleep()
+    stage.elapse(50, computed=computed)
+    stage.watch.look_back(0)
+    assert stage.watch.has_computed is is_busy
+
+
 def test_what_this_package_does_is_not_the_programs_block(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -267,7 +267,7 @@ def test_request_that_nobody_waits_for_opens_nothing(
     content: object, environment: dict[str, str]
 ) -> None:
     lines: list[str] = []
-    presence = Presence(lines.append)
+    presence = Presence(lines.append, lambda: False)
     presence.tick(1)
     presence.tick(500_000_000)
     try:
@@ -281,12 +281,24 @@ def test_request_that_nobody_waits_for_opens_nothing(
         presence.end()
 
 
+def test_process_that_computes_is_published_a_little_later(environment: dict[str, str]) -> None:
+    presence = Presence(pytest.fail, lambda: True)
+    listed = []
+    try:
+        for now_ms in (1, 500, 1_500, 2_100):
+            presence.tick(now_ms * 1_000_000)
+            listed.append(len(registry.processes()))
+        assert listed == [0, 0, 0, 1]
+    finally:
+        presence.end()
+
+
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
 )
 def test_request_of_another_user_opens_nothing(environment: dict[str, str]) -> None:
     lines: list[str] = []
-    presence = Presence(lines.append)
+    presence = Presence(lines.append, lambda: False)
     presence.tick(1)
     presence.tick(500_000_000)
     try:

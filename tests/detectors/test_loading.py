@@ -152,6 +152,30 @@ def test_the_rest_is_loaded_a_little_later_one_a_tick(monkeypatch: pytest.Monkey
     assert sorted(loaded) == sorted(f"autoinstrument.detectors.{kind}" for kind in KINDS)
 
 
+def test_the_rest_waits_for_a_loop_that_computes_but_not_forever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> ModuleType:
+        loaded.append(name)
+        module = ModuleType(name)
+        module.attach = lambda world: None  # type: ignore[attr-defined]
+        return module
+
+    monkeypatch.setattr(detectors, "import_module", load)
+    world = new_world()
+    attach_all(world, frozenset(KINDS))
+    world.looks.calm = False
+    counts = []
+    for _ in range(500):
+        world.moments.fire("tick", 0)
+        counts.append(len(loaded))
+    assert counts[399] == 0
+    assert counts[400:403] == [1, 2, 3]
+    assert len(loaded) == len(KINDS)
+
+
 def test_two_detectors_that_are_loaded_at_once_miss_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

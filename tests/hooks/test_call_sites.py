@@ -43,3 +43,29 @@ def test_modules_are_gone_through_only_when_there_are_new_ones(
         sites.read_libraries()
     assert [code.co_filename for code in watched] == ["/srv/first.py", "/srv/second.py"]
     assert modules.passes == 2
+
+
+def test_of_the_standard_library_only_what_cancels_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watched: list[CodeType] = []
+    names = ("queue", "json.decoder", "asyncio.staggered", "starlette.routing")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "modules", {name: module(name) for name in names})
+        CallSites(watched.append).read_libraries()
+    assert [code.co_filename for code in watched] == [
+        "/srv/asyncio.staggered.py",
+        "/srv/starlette.routing.py",
+    ]
+
+
+def test_imported_class_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[object] = []
+    held = type("Held", (), {"member": 7})
+    first, second = ModuleType("first"), ModuleType("second")
+    first.Held = second.Held = held  # type: ignore[attr-defined]
+    sites = CallSites(lambda code: None)
+    monkeypatch.setattr(sites, "_read_value", reads.append)
+    sites.read_module(first)
+    sites.read_module(second)
+    assert reads.count(7) == 1
