@@ -17,8 +17,9 @@ from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.places import capture_flat
 from autoinstrument.records import FlatStack, TaskRecord
+from autoinstrument.trackers.cancellations import ScheduledCancel
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import ScheduledCancel, TaskTracker
+from autoinstrument.trackers.tasks import TaskTracker
 
 _MOST_HINTS: Final = 1_000
 

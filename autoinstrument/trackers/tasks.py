@@ -1,4 +1,4 @@
-"""Tasks: one record each, from creation to the end, and who cancelled it.
+"""Tasks: one record each, from creation to the end.
 
 `task_created`, `task_ended` and what `_burial` returns run once for every task of the program:
 they read and write slots of one record and call nothing that they can do without. It counts not
@@ -25,19 +25,16 @@ from autoinstrument.records import (
     ENDED,
     FAILED,
     RETURNED,
-    CancelOrigin,
     FlatStack,
     ScopeRecord,
     TaskRecord,
     name_of,
 )
+from autoinstrument.trackers.cancellations import CancellationTracker
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.outbox import TaskOutbox
 
 _MOST_HANDED: Final = 10_000
-_MOST_CANCELS: Final = 8  # origins kept per task
-_MOST_TOLD_LATER: Final = 10_000
-_MOST_VICTIMS: Final = 8  # places kept per scope
 _MOST_ROOTS: Final = 10_000
 _KEPT: Final = 1_000  # ended tasks; detectors look at the last few hundred
 
@@ -72,23 +69,7 @@ class _LoopRef(weakref.ref[Any]):
     loop_id: int
 
 
-class ScheduledCancel:
-    """Who handed the `cancel` of a task to the loop, where and how."""
-
-    __slots__ = ("by_serial", "by_task", "record", "stack", "via")
-
-    def __init__(
-        self, record: TaskRecord, via: str, stack: FlatStack, by_serial: int, by_task: str
-    ) -> None:
-        """Keep who it was; `via` is "timer", "threadsafe" or "signal"."""
-        self.record = record  # of the task to be cancelled
-        self.via = via
-        self.stack = stack
-        self.by_serial = by_serial
-        self.by_task = by_task
-
-
-class TaskTracker:
+class TaskTracker(CancellationTracker):
     """Owns the records of all tasks; live ones by identity, the last ended ones in a queue."""
 
     def __init__(self, moments: Moments, stack_depth: int = 8) -> None:
@@ -98,11 +79,8 @@ class TaskTracker:
             moments: who is told when a task is cancelled or fails.
             stack_depth: frames kept of the place where a task is created.
         """
-        self.live: dict[int, TaskRecord] = {}
+        super().__init__(moments, stack_depth)
         self.finished: deque[TaskRecord] = deque(maxlen=_KEPT)
-        self.cancelling: dict[int, TaskRecord] = {}
-        self.scheduled_cancels: dict[int, ScheduledCancel] = {}  # by the number of the task
-        self.telling: dict[int, CodeType] = {}  # code that tells itself whom it cancels
         self.created = 0
         self.ended = 0
         self.cancelled = 0
@@ -110,7 +88,6 @@ class TaskTracker:
         self.hidden: set[int] = set()  # loops whose tasks are not recorded
         self.hops = 0  # functions sent to threads
         self._handed: dict[int, FlatStack] = {}  # coroutine -> where another thread gave it
-        self.stack_depth = stack_depth
         self.root_seen: Any = None  # called with the root code object of each new task
         self.program_span: Any = (
             None  # called with each new task made in a context that is not empty
@@ -118,7 +95,6 @@ class TaskTracker:
         self.program_context: Any = None  # what such a context is found in
         self.roots: dict[int, CodeType] = {}  # those it was called with, by identity
         self.outbox: TaskOutbox | None = None  # for the exporters
-        self._by_scopes: deque[tuple[TaskRecord, CancelOrigin]] = deque(maxlen=_MOST_TOLD_LATER)
         self.left_open: dict[int, ScopeRecord] = {}  # scopes that ended tasks have not left
         # What the task before had; the next one has it too, as a rule.
         self._loop = _LoopRef(_no_loop)
@@ -126,7 +102,6 @@ class TaskTracker:
         self._last_code: CodeType | None = None
         self._stacks = SharedStacks(stack_depth)
         self._when_gone = self._burial()
-        self._moments = moments
 
     # -- facts told by hooks ---------------------------------------------------------------
 
@@ -342,144 +317,6 @@ class TaskTracker:
         if self.outbox is not None:
             self.outbox.task_ended(record)
 
-    def cancel_requested(
-        self, task: Any, frame: FrameType | None, via: str, scope: ScopeRecord | None = None
-    ) -> None:
-        """Record that a cancellation is asked for; `frame` is where."""
-        record = self.live.get(id(task))
-        if record is None or record() is not task:
-            record = self.record_of(task)
-        if record is None or record.ended:
-            return
-        by = self.current()
-        origin = CancelOrigin(
-            monotonic_ns(),
-            by.serial if by is not None else 0,
-            by.name if by is not None else "",
-            capture_flat(frame, self.stack_depth),
-            stacks.parked_flat(task),
-            via,
-            scope,
-            id(stacks.awaited(task)),
-            _not_taken_back(task),
-        )
-        self._add_cancel(record, origin)
-        self._propagate(task, origin)
-
-    def cancelled_by(
-        self,
-        scope: ScopeRecord,
-        task: Any,
-        via: str,
-        flat_stack: FlatStack,
-        by: TaskRecord | None,
-    ) -> None:
-        """Record that a known scope is about to cancel a task, at a place.
-
-        `by` is the record of the task that makes it do so, None where the loop does.
-        """
-        record = self.live.get(id(task))
-        if record is None or record() is not task:
-            record = self.record_of(task)
-        if record is None or record.ended_ns or task.done():
-            return
-        waiter = stacks.awaited(task)
-        origin = CancelOrigin(
-            monotonic_ns(),
-            by.serial if by is not None else 0,
-            by.name if by is not None else "",
-            flat_stack,
-            stacks.parked_flat(task),
-            via,
-            scope,
-            id(waiter),
-            _not_taken_back(task),
-        )
-        self._add_cancel(record, origin)
-        if id(waiter) in self.live:
-            self._propagate(task, origin)
-
-    def scheduled_cancel_of(self, record: TaskRecord) -> ScheduledCancel | None:
-        """Return who handed the cancel of a task, or of one that awaits it, to the loop."""
-        own = self.scheduled_cancels.get(record.serial)
-        if own is not None:
-            return own
-        for how in list(self.scheduled_cancels.values()):
-            task = how.record()
-            if task is not None and stacks.awaited(task) is record():
-                return how
-        return None
-
-    def cancel_arrived(self, record: TaskRecord, how: ScheduledCancel, parked: FlatStack) -> None:
-        """Record a cancellation that the loop delivers for whoever handed `task.cancel` to it."""
-        task = record()
-        origin = CancelOrigin(
-            monotonic_ns(),
-            how.by_serial,
-            how.by_task,
-            how.stack,
-            parked,
-            how.via,
-            None,
-            id(stacks.awaited(task)),
-            _not_taken_back(task),
-        )
-        self._add_cancel(record, origin)
-        self._propagate(task, origin)
-
-    def _propagate(self, task: Any, origin: CancelOrigin) -> None:
-        """Follow a cancellation through the tasks that are awaited directly."""
-        for _ in range(50):
-            task = stacks.awaited(task)
-            record = self.live.get(id(task)) if task is not None else None
-            if record is None or record() is not task:
-                return
-            self._add_cancel(
-                record,
-                CancelOrigin(
-                    origin.at_ns,
-                    origin.by_serial,
-                    origin.by_task,
-                    origin.flat_stack,
-                    stacks.parked_flat(task),
-                    "propagated",
-                    origin.by_scope,
-                    id(stacks.awaited(task)),
-                    _not_taken_back(task),
-                ),
-            )
-
-    def _add_cancel(self, record: TaskRecord, origin: CancelOrigin) -> None:
-        story = record.story or record.told()
-        cancels = story.cancels
-        if cancels is None:
-            story.cancels = [origin]
-        else:
-            if len(cancels) >= _MOST_CANCELS:
-                del cancels[1]  # the first and the latest ones explain most
-            cancels.append(origin)
-        self.cancelling[record.serial] = record
-        if record.waiter_id == origin.waiter_id:
-            self._moments.fire("wait_cancelled", record, origin)
-        scope = origin.by_scope
-        if scope is None:
-            self._moments.fire("cancel_requested", record, origin)
-            return
-        victims = scope.flat_victims
-        if len(victims) < _MOST_VICTIMS and not scope.left_ns and origin.flat_parked not in victims:
-            victims.append(origin.flat_parked)
-        self._by_scopes.append((record, origin))
-
-    def tell_of_scopes(self, now_ns: int) -> None:
-        """Tell which tasks scopes have cancelled since the last tick.
-
-        Almost all of these are over by then, and nobody needs to look at them.
-        """
-        for _ in range(len(self._by_scopes)):
-            record, origin = self._by_scopes.popleft()
-            if origin.by_scope is not None and not origin.by_scope.left_ns:
-                self._moments.fire("cancel_requested", record, origin)
-
     def lately(self, task: Any) -> TaskRecord | None:
         """Return the record of a task that is alive or has just died.
 
@@ -518,14 +355,6 @@ class TaskTracker:
             "failed": self.failed,
             "thread_hops": self.hops,
         }
-
-
-def _not_taken_back(task: Any) -> int:
-    """Return how many cancellation requests a task has not taken back; 0 when it cannot tell."""
-    try:
-        return int(task.cancelling())
-    except Exception:  # a task factory may return anything
-        return 0
 
 
 def _no_loop() -> Any:

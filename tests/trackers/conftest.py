@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from autoinstrument.trackers import generators, loops, resources, scopes, sessions, tasks, waits
+from autoinstrument.trackers import (
+    cancellations,
+    generators,
+    loops,
+    resources,
+    scopes,
+    sessions,
+    tasks,
+    waits,
+)
 from autoinstrument.trackers.moments import MOMENTS, Moments
 
 
@@ -89,6 +98,6 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     for module in (tasks, scopes, waits, generators):
         monkeypatch.setattr(module, "running_task", made.current_task)
     monkeypatch.setattr(tasks, "_current_tasks", made)  # asked itself before Python 3.12
-    for module in (tasks, scopes, resources, waits, generators, sessions, loops):
+    for module in (tasks, cancellations, scopes, resources, waits, generators, sessions, loops):
         monkeypatch.setattr(module, "monotonic_ns", made.clock)
     return made
