@@ -393,11 +393,17 @@ class Hold(_Placed):
     def __init__(
         self, lock: "LockRecord", owner: TaskRecord, at_ns: int, flat_stack: FlatStack
     ) -> None:
-        """Record that `owner` got `lock` at a place; see `LockRecord.places` for an empty one."""
+        """Record that `owner` got `lock` at a place and a time."""
         self.lock = lock
         self.owner = owner
-        self.at_ns = at_ns  # 0 when the lock was calm then
+        self.at_ns = at_ns  # 0 when neither time nor place is known, see `LockRecord`
         self.flat_stack = flat_stack
+
+    @property
+    def earlier(self) -> list[RawStack]:
+        """Where the lock was taken before, as far as that was kept; first the last one of them."""
+        lock = self.lock
+        return [pairs(flat) for flat in dict.fromkeys((lock.place, *lock.places)) if flat]
 
     @property
     def owner_name(self) -> str:
@@ -425,13 +431,14 @@ class ContendedHold:
 class LockRecord(weakref.ref[Any]):
     """One lock, semaphore, condition, queue or event that was used.
 
-    A lock is *calm* once it has been taken `LockRecord.NEWS` times and nobody had to wait. Of a
-    calm lock only the holder is kept up to date, by the woven code itself; a waiting task ends
-    the calm (see `ResourceTracker`). Of a lock that one task has at a time the holder is always
-    `owner`; what a hold is made of stands beside it.
+    A lock is *calm* once it has been taken `LockRecord.NEWS` times and nobody had to wait. If the
+    task that took a calm lock last takes it again, the woven code itself counts that and keeps
+    neither time nor place; a waiting task ends the calm (see `ResourceTracker`). Of a lock that one
+    task has at a time the holder is always `owner`; what a hold is made of stands beside it.
     """
 
     NEWS: ClassVar[int] = 64
+    PLACES: ClassVar[int] = 3
 
     __slots__ = (
         "acquired",
@@ -447,6 +454,7 @@ class LockRecord(weakref.ref[Any]):
         "owner",
         "permits",
         "place",
+        "placed",
         "places",
         "serial",
         "taken_ns",
@@ -466,13 +474,14 @@ class LockRecord(weakref.ref[Any]):
     news: int  # how many acquisitions are recorded in full before it may be calm
     acquired: int
     owner: TaskRecord | None  # of a lock with one holder: who took it last
-    taken_ns: int  # when, 0 if it was calm then
-    place: FlatStack  # where, empty if it was calm then
-    hold: Hold | None  # made of these three for whoever asks
+    taken_ns: int  # when it was taken last, as far as that was recorded in full
+    place: FlatStack  # and where; of a semaphore only if it is calm
+    placed: int  # the value that `acquired` had then: these two are of the last hold if it is equal
+    hold: Hold | None  # made of these for whoever asks
     taker: TaskRecord | None  # of a calm semaphore: who took a permit last
-    takers: "list[TaskRecord]"  # of a semaphore: who has a permit, while calm
-    known_holds: "list[Hold]"  # of a semaphore or limiter that is not calm
-    places: list[FlatStack]  # where it was taken, at most two; a set would hash code objects
+    takers: "list[TaskRecord]"  # of a calm semaphore: who has taken another one since then
+    known_holds: "list[Hold]"  # of a semaphore or limiter: those with time and place
+    places: list[FlatStack]  # where it was taken, at most `PLACES`; a set would hash code objects
     waited: dict[int, int]  # task -> how long it has waited for this in all, in ns
     waits: int
     waiting: int  # how many tasks wait now
@@ -485,14 +494,13 @@ class LockRecord(weakref.ref[Any]):
 
     @property
     def holds(self) -> "list[Hold]":
-        """Who has it; of a calm lock without the time, and with the place if there is only one."""
+        """Who has it; without time and place if it was calm and its taker the one before."""
         owner = self.owner
         if owner is not None:
             return [self._hold_of(owner)] if _is_held(self(), owner) else []
         if not self.takers:
             return self.known_holds
-        place = self.places[0] if len(self.places) == 1 else ()
-        return [Hold(self, holder, 0, place) for holder in self.takers]
+        return [*self.known_holds, *[Hold(self, holder, 0, ()) for holder in self.takers]]
 
     @property
     def held(self) -> int:
@@ -500,14 +508,14 @@ class LockRecord(weakref.ref[Any]):
         owner = self.owner
         if owner is not None:
             return int(_is_held(self(), owner))
-        return len(self.takers or self.known_holds)
+        return len(self.takers) + len(self.known_holds)
 
     def _hold_of(self, owner: TaskRecord) -> Hold:
         """Return one and the same object while a hold lasts."""
-        hold = self.hold
-        if hold is None or hold.owner is not owner or hold.at_ns != self.taken_ns:
-            place = self.place or (self.places[0] if len(self.places) == 1 else ())
-            hold = self.hold = Hold(self, owner, self.taken_ns, place)
+        known = self.placed == self.acquired
+        hold, taken_ns = self.hold, self.taken_ns if known else 0
+        if hold is None or hold.owner is not owner or hold.at_ns != taken_ns:
+            hold = self.hold = Hold(self, owner, taken_ns, self.place if known else ())
         return hold
 
 

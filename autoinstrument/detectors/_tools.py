@@ -7,7 +7,7 @@ from types import CodeType, FrameType
 
 from autoinstrument.findings import Related
 from autoinstrument.places import Place, first_place, is_user_file, line_of, resolve, user_places
-from autoinstrument.records import CancelOrigin, RawStack, ScopeRecord, TaskRecord
+from autoinstrument.records import CancelOrigin, Hold, RawStack, ScopeRecord, TaskRecord
 from autoinstrument.stacks import ASYNC_GENERATOR
 
 
@@ -130,6 +130,14 @@ def origin_related(origin: CancelOrigin) -> list[Related]:
 def related(role: str, place: Place | None, task: str = "") -> list[Related]:
     """Return a related place as a list, empty when the place is not known."""
     return [Related(role, place, task)] if place is not None else []
+
+
+def taken_related(role: str, hold: Hold, task: str) -> list[Related]:
+    """Return where a lock was taken; if that is not known, where it was taken before."""
+    if hold.stack:
+        return related(role, frame_place(hold.stack), task)
+    places = [frame_place(stack) for stack in hold.earlier]
+    return [Related("taken before", place) for place in places if place is not None]
 
 
 def functions_of(stack: RawStack) -> list[str]:

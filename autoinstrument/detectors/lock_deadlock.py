@@ -3,7 +3,15 @@
 from typing import Final
 
 from autoinstrument import stacks
-from autoinstrument.detectors._tools import at, frame_place, opening, related, shown, task_text
+from autoinstrument.detectors._tools import (
+    at,
+    frame_place,
+    opening,
+    related,
+    shown,
+    taken_related,
+    task_text,
+)
 from autoinstrument.detectors._waits import Edge, cycle_from, drawn, holder_goes_on
 from autoinstrument.findings import Finding
 from autoinstrument.places import first_place
@@ -75,8 +83,7 @@ def _finding(cycle: list[Edge]) -> Finding:
         waiting = wait.stack if wait is not None else stacks.parked(edge.waiter())
         finding.related += related("waiting", first_place(waiting), edge.waiter.name)
         if edge.hold is not None:
-            holding = first_place(edge.hold.stack)
-            finding.related += related("holding", holding, edge.blocker.name)
+            finding.related += taken_related("holding", edge.hold, edge.blocker.name)
     return finding
 
 

@@ -6,7 +6,7 @@ from autoinstrument.detectors._tools import at, frame_place, opening, related, s
 from autoinstrument.detectors._waits import helper_parent
 from autoinstrument.findings import Finding
 from autoinstrument.places import has_user_frame
-from autoinstrument.records import Hold, LockRecord, WaitRecord
+from autoinstrument.records import Hold, LockRecord, RawStack, WaitRecord
 from autoinstrument.world import World
 
 KIND: Final = "lock_held_at_task_end"
@@ -24,7 +24,7 @@ def attach(world: World) -> None:
             if (
                 (lock.serial, hold.owner_serial) in said
                 or not _is_over(world, hold)
-                or not has_user_frame(hold.stack)
+                or not _taken_at(hold)
             ):
                 continue
             if _is_signalling(lock, final=final) or _is_endless(lock):
@@ -68,8 +68,15 @@ def _is_endless(lock: LockRecord) -> bool:
     return "Limiter" in lock.kind and not lock.permits
 
 
+def _taken_at(hold: Hold) -> list[RawStack]:
+    """Return where the program took it; if that is not known, where it had done so before."""
+    return [
+        stack for stack in ([hold.stack] if hold.stack else hold.earlier) if has_user_frame(stack)
+    ]
+
+
 def _finding(world: World, lock: LockRecord, hold: Hold) -> Finding:
-    place = frame_place(hold.stack)
+    place, *others = [frame_place(stack) for stack in _taken_at(hold)]
     what = {"Semaphore": "a permit of ", "CapacityLimiter": "a token of "}.get(
         lock.kind.rpartition(".")[2], ""
     )
@@ -85,9 +92,16 @@ def _finding(world: World, lock: LockRecord, hold: Hold) -> Finding:
         blocked += f" and {len(waiting) - 1} more." if len(waiting) > 1 else "."
     how = f" ({hold.owner.outcome})" if hold.owner.outcome not in {"", "ended"} else ""
     message = (
-        f"{opening(hold.owner)} took {what}{lock.kind} #{lock.serial}{at(place)} and "
+        f"{opening(hold.owner)} took {what}{lock.kind} #{lock.serial}"
+        f"{at(place) if hold.stack else ''} and "
         f"ended{how} without giving it back; {loss}{blocked}"
     )
+    if not hold.stack:
+        before = ", ".join(place.short for place in (place, *others) if place is not None)
+        message += (
+            " Where it took it the last time is not known, since nobody had to wait for it then; "
+            f"it was taken before: {before}."
+        )
     finding = Finding(
         KIND,
         message,
@@ -97,6 +111,8 @@ def _finding(world: World, lock: LockRecord, hold: Hold) -> Finding:
         task=hold.owner_name,
         stack=shown(hold.stack),
     )
+    for other in others:
+        finding.related += related("taken before", other)
     for wait in waiting[:4]:
         finding.related += related("waiting", frame_place(wait.stack), wait.task.name)
     return finding

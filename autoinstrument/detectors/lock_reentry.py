@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from autoinstrument.detectors._tools import at, frame_place, functions_of, opening, related, shown
+from autoinstrument.detectors._tools import (
+    at,
+    frame_place,
+    functions_of,
+    opening,
+    shown,
+    taken_related,
+)
 from autoinstrument.detectors._waits import helper_parent
 from autoinstrument.findings import Finding
 from autoinstrument.records import Hold, WaitRecord
@@ -65,5 +72,5 @@ def _finding(wait: WaitRecord, hold: Hold) -> Finding:
         task=wait.task.name,
         stack=shown(wait.stack),
     )
-    finding.related = related("held since", held, wait.task.name)
+    finding.related = taken_related("held since", hold, wait.task.name)
     return finding

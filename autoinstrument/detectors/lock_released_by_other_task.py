@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from autoinstrument.detectors._tools import at, frame_place, related, shown, task_text
+from autoinstrument.detectors._tools import at, frame_place, shown, taken_related, task_text
 from autoinstrument.detectors._waits import helper_parent
 from autoinstrument.findings import Finding
 from autoinstrument.records import Hold, LockRecord, RawStack, TaskRecord
@@ -46,7 +46,7 @@ def attach(world: World) -> None:
             task=task.name if task is not None else "",
             stack=shown(stack),
         )
-        finding.related = related("taken", taken, owner.name)
+        finding.related = taken_related("taken", hold, owner.name)
         world.report(finding)
 
     world.moments.on("lock_released", lock_released)

@@ -41,11 +41,9 @@ def _calm(last: str) -> str:
 
 _LOCK_TAKEN: Final = f"""
 try:{_calm("lock")}
-    if asyncscope_record is None:
+    if asyncscope_record is None or asyncscope_record.owner() is not {RUNNING}:
         port.taken(self, 'asyncio.Lock')
     else:
-        if asyncscope_record.owner() is not {RUNNING}:
-            asyncscope_record.owner = port_live(port_id({RUNNING}))
         asyncscope_record.acquired += 1
     asyncscope_record = None  # after an `if`, 3.11 would trace the line that follows twice
 except Exception:
@@ -74,11 +72,9 @@ if port.lively and port_last.lock() is not self:
 """
 _PERMIT_TAKEN: Final = f"""
 try:{_calm("semaphore")}
-    if asyncscope_record is None:
+    if asyncscope_record is None or asyncscope_record.taker() is not {RUNNING}:
         port.permit_got(self, port_frame(1), 'asyncio.Semaphore', self._value + 1)
     else:
-        if asyncscope_record.taker() is not {RUNNING}:
-            asyncscope_record.taker = port_live(port_id({RUNNING}))
         asyncscope_record.takers.append(asyncscope_record.taker)
         asyncscope_record.acquired += 1
 except Exception:
@@ -86,7 +82,11 @@ except Exception:
 """
 _PERMIT_GIVEN: Final = f"""
 try:{_calm("semaphore")}
-    if asyncscope_record is not None and asyncscope_record.takers[-1]() is {RUNNING}:
+    if (
+        asyncscope_record is not None
+        and asyncscope_record.takers
+        and asyncscope_record.takers[-1]() is {RUNNING}
+    ):
         asyncscope_record.takers.pop()
     else:
         port.permit_released(self, port_frame(1))

@@ -2,11 +2,13 @@
 
 Theory of operation. The first acquisitions of a lock (`LockRecord.NEWS`) are recorded in full:
 task, place, time. A lock that nobody had to wait for by then becomes *calm*: it stands in
-`calm`, and the code woven into its class writes the task that takes it into the record, which
-costs a quarter of a microsecond less, and asks for nothing at its release. As soon as somebody
-waits for a calm lock, the next acquisitions are recorded in full again. So no deadlock, re-entry
-or forgotten lock escapes, and what is never contended costs next to nothing. What a calm lock
-may hide is a release by another task while nobody waits.
+`calm`, and if the task that took it last takes it again, the code woven into its class counts that,
+which costs a quarter of a microsecond less, and asks for nothing at its release. Another task is
+recorded in full, so that time and place are kept of what a task takes once, and of the last hold
+only if they are its own (`LockRecord.placed`). As soon as somebody waits for a calm lock, all
+acquisitions are recorded in full again. So no deadlock, re-entry or forgotten lock escapes, and
+what is never contended costs next to nothing. What a calm lock may hide is a release by another
+task while nobody waits.
 
 Of a lock that one task has at a time (`taken`, `got`, `given_back`) the record itself says who,
 since when and where, and a `Hold` is made of that for whoever asks. anyio's lock knows its owner:
@@ -47,19 +49,25 @@ class ResourceTracker(WaitTracker):
             if task is None:
                 return
             record = self.lock_of(lock, kind)
-        if self.calm.pop(key, None) is not None:  # the woven code did not know the task
-            self.last.lock = nothing
-        self.lively[key] = record
-        record.acquired += 1
-        record.owner = task
         if task is None:
+            if self.calm.pop(key, None) is not None:
+                self.last.lock = nothing
+            record.owner = None
+            record.acquired += 1
+            self.lively[key] = record
             return
+        if key not in self.calm:
+            self.lively[key] = record
+            if record.news > 0:
+                record.news -= 1
+        record.owner = task
         record.taken_ns = monotonic_ns()
-        record.place = capture_flat(sys._getframe(1), _HOLD_DEPTH, task)
+        record.place = place = capture_flat(sys._getframe(1), _HOLD_DEPTH, task)
+        record.acquired = record.placed = record.acquired + 1
         if not task.last_name:
             task.remember_name()
-        if record.news > 0:
-            self._is_news(record, record.place)
+        if len(record.places) < LockRecord.PLACES and place not in record.places:
+            record.places.append(place)
 
     def owned(self, lock: Any, task: Any, kind: str) -> None:
         """Record that the running task, `task`, owns a lock that knows its owner itself.
@@ -75,9 +83,9 @@ class ResourceTracker(WaitTracker):
             owner = record.owner = self._tasks.record_of(task)
             if owner is None:
                 return
-        record.acquired += 1
         record.taken_ns = monotonic_ns()
         record.place = capture_flat(sys._getframe(2), _HOLD_DEPTH, owner)
+        record.acquired = record.placed = record.acquired + 1
         if not owner.last_name:
             owner.remember_name()
 
@@ -96,7 +104,7 @@ class ResourceTracker(WaitTracker):
         wait.how = "resolved"
         task.wait = None
         record.waiting -= 1
-        record.acquired += 1
+        record.acquired = record.placed = record.acquired + 1
         record.owner = task
         took_ns = now_ns - wait.started_ns
         record.wait_total_ns += took_ns
@@ -128,7 +136,7 @@ class ResourceTracker(WaitTracker):
             self.given_back_by_other(lock, sys._getframe(1))
         if record.waiting:
             record.handovers += 1
-            if self.held is not None and owner is not None and record.taken_ns:
+            if self.held is not None and owner is not None and record.placed == record.acquired:
                 now_ns = monotonic_ns()
                 if now_ns - record.taken_ns >= SHORT_WAIT_NS:
                     hold = record.hold or Hold(record, owner, record.taken_ns, record.place)
@@ -136,8 +144,6 @@ class ResourceTracker(WaitTracker):
                     self.held.append(ContendedHold(hold, now_ns, record.waiting))
         elif owner is task and owner is not None and not record.news:
             del self.lively[record.key]
-            record.taken_ns = 0
-            record.place = ()
             record.hold = None
             self.calm[record.key] = record
             return
@@ -170,36 +176,42 @@ class ResourceTracker(WaitTracker):
         """Record that the running task got a lock or a permit."""
         key = id(lock)
         task = self._tasks.current()
-        if key in self.calm:  # the woven code did not know the task
-            self._wake(self.calm.pop(key))
         if task is None:
+            if key in self.calm:
+                self._wake(self.calm.pop(key))
             return
         record = self.locks.get(key) or self.lock_of(lock, kind, permits)
         place = capture_flat(frame, _HOLD_DEPTH, task)
         record.acquired += 1
-        self.lively[key] = record
+        if key in self.calm:
+            record.taker, record.place = task, place
+        else:
+            self.lively[key] = record
+            if record.news > 0:
+                record.news -= 1
         if not task.last_name:
             task.remember_name()
         if len(record.known_holds) < _MOST_HOLDS:
             record.known_holds.append(_hold(record, task, place))
-        if record.news > 0:
-            self._is_news(record, place)
+        if len(record.places) < LockRecord.PLACES and place not in record.places:
+            record.places.append(place)
 
     def released_by(self, lock: Any, frame: FrameType | None) -> None:
         """Record that a lock or a permit is given back by the running task, rightly or not."""
         key = id(lock)
         task = self._tasks.current()
-        record = self.lively.get(key)
+        record = self.lively.get(key) or self.calm.get(key)
         if record is None:
-            record = self.calm.get(key)
-            if record is None:
-                return
+            return
+        hold = _hold_of(record.known_holds, task)
+        if key in self.calm:
             if task in record.takers:
                 record.takers.remove(task)
                 return
-            self._wake(self.calm.pop(key))
+            if hold is None or hold.owner is not task:
+                self._wake(self.calm.pop(key))
+                hold = _hold_of(record.known_holds, task)
         holds = record.known_holds
-        hold = _hold_of(holds, task)
         if hold is not None and hold.owner is task:
             record.own_releases += 1
         elif self._was_cancelled_with(record, task):
@@ -214,9 +226,15 @@ class ResourceTracker(WaitTracker):
             record.handovers += 1
             if self.held is not None and hold is not None and hold.at_ns:
                 self._was_contended(hold, self.held)
-        elif hold is not None and not record.news and not holds and record.kind in _CAN_BE_CALM:
-            del self.lively[key]
-            record.taker = task
+        elif (
+            hold is not None
+            and hold.owner is task
+            and not record.news
+            and not holds
+            and record.kind in _CAN_BE_CALM
+            and self.lively.pop(key, None) is not None
+        ):
+            record.taker, record.place = task, hold.flat_stack
             self.calm[key] = record
 
     def borrowed(
@@ -302,11 +320,6 @@ class ResourceTracker(WaitTracker):
             "waiting": len(self.waiting),
             "seen": self.created,
         }
-
-    def _is_news(self, record: LockRecord, place: FlatStack) -> None:
-        record.news -= 1
-        if len(record.places) < 2 and place not in record.places:
-            record.places.append(place)
 
 
 def _hold(record: LockRecord, owner: TaskRecord, place: FlatStack, new: Any = Hold.__new__) -> Hold:

@@ -95,7 +95,7 @@ class WaitTracker:
         record.permits = permits
         record.news = LockRecord.NEWS
         record.owner = record.taker = record.hold = None
-        record.taken_ns = 0
+        record.taken_ns = record.placed = 0
         record.place = ()
         record.takers = []
         record.places = []

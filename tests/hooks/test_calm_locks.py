@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import linecache
 import weakref
 from time import monotonic_ns
 from typing import Any
@@ -46,7 +47,9 @@ def test_calm_lock_knows_its_holder_and_counts_exactly(install: Install, make: A
         async with lock:
             (hold,) = record.holds
             assert hold.owner is agent.world.tasks.current()
-            assert "take_often" in [code.co_name for code, _ in hold.stack]
+            assert hold.stack == ()  # the same task had taken it elsewhere: it is not looked up
+            (before,) = hold.earlier
+            assert "take_often" in [code.co_name for code, _ in before]
         assert record.holds == []
         assert record.acquired == OFTEN + 1
 
@@ -73,6 +76,35 @@ def test_holder_of_a_calm_lock_is_another_task_each_time(install: Install, make:
         assert (record.key in agent.world.resources.calm) is (make is asyncio.Lock)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", [asyncio.Lock, lambda: asyncio.Semaphore(2)], ids=["lock", "two"])
+def test_calm_lock_knows_where_another_task_took_it(install: Install, make: Any) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = make()
+        await take_often(lock)
+        (record,) = records(agent)
+
+        async def elsewhere(times: int) -> None:
+            for _ in range(times):
+                await take_often(lock, 1)
+            async with lock:
+                (hold,) = record.holds
+                where = hold.earlier[0] if times else hold.stack
+                names = [code.co_name for code, _ in where]
+                assert "elsewhere" in names
+                assert ("take_often" in names) is bool(times)
+                assert bool(hold.stack) is bool(hold.at_ns) is not bool(times)
+
+        for times in (0, 1, 0):
+            await asyncio.create_task(elsewhere(times))
+        assert agent.world.resources.calm == {id(lock): record}
+        assert record.holds == record.known_holds == []
+
+    asyncio.run(main())
+    assert agent.world.resources.statistics()["acquired"] == OFTEN + 4
 
 
 def test_calm_locks_that_are_taken_in_turns_are_not_confused(install: Install) -> None:
@@ -171,6 +203,64 @@ def test_calm_lock_forgotten_by_a_task_is_found(install: Install, make: Any) -> 
 
     asyncio.run(main())
     assert "lock_held_at_task_end" in kinds(agent)
+
+
+@pytest.mark.parametrize("same_task", [False, True], ids=["another task", "the same task"])
+def test_place_of_a_forgotten_calm_lock_is_the_right_one_or_said_to_be_unknown(
+    install: Install, same_task: bool
+) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = asyncio.Lock()
+
+        async def often() -> None:
+            await take_often(lock)
+
+        async def forgetful() -> None:
+            if same_task:
+                await often()
+            await lock.acquire()  # the right line
+
+        await often()
+        await asyncio.create_task(forgetful(), name="forgetful")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(lock.acquire(), 0.4)
+
+    asyncio.run(main())
+    (finding,) = [f for f in agent.findings.all() if f.kind == "lock_held_at_task_end"]
+    assert finding.task == "forgetful"
+    assert finding.location is not None
+    line = linecache.getline(__file__, finding.location.line)
+    if same_task:
+        assert "async with lock" in line
+        assert "Where it took it the last time is not known" in finding.message
+        assert f"before: test_calm_locks.py:{finding.location.line}" in finding.message
+    else:
+        assert "# the right line" in line
+        assert "not known" not in finding.message
+
+
+def test_reentry_of_a_calm_lock_names_a_place_only_as_one_of_before(install: Install) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = asyncio.Lock()
+        await take_often(lock)
+        async with lock:
+            task = asyncio.current_task()
+            assert task is not None
+            asyncio.get_running_loop().call_later(0.01, task.cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await lock.acquire()
+            task.uncancel()
+
+    asyncio.run(main())
+    (finding,) = [f for f in agent.findings.all() if f.kind == "lock_reentry"]
+    assert "which it took itself; it waits" in finding.message
+    assert [(place.role, place.place.function) for place in finding.related] == [
+        ("taken before", "take_often")
+    ]
 
 
 def test_permit_of_a_calm_semaphore_given_back_by_another_task(install: Install) -> None:
