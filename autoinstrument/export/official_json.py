@@ -1,7 +1,8 @@
-"""The HTTP client inside the official OTLP/JSON exporters (the extra `otlp`).
+"""The HTTP client of the official OTLP exporters, for JSON of ours (the extra `otlp`).
 
-Used where the program has loaded it. It needs an SDK as new as itself, and to load both takes 0.2 s
-of processor time.
+It stands apart from the exporters since 0.66; they need the SDK, and take 0.2 s of processor time
+to load. The client decides what is sent again and when. Below it, plain HTTP takes `http.client`,
+which urllib3 would take, as loading urllib3 costs five times as much; TLS is urllib3's.
 """
 
 import logging
@@ -9,64 +10,115 @@ import time
 from importlib import import_module
 from typing import Any, Final
 
-from autoinstrument.export.transport import MOST_ANSWER
+from autoinstrument.export.connection import FAILURES, Connection
+from autoinstrument.export.transport import MOST_ANSWER, Variables
 
-_CLIENTS: Final = {
-    "traces": ("opentelemetry.exporter.otlp.json.http.trace_exporter", "OTLPSpanExporter"),
-    "metrics": ("opentelemetry.exporter.otlp.json.http.metric_exporter", "OTLPMetricExporter"),
-    "logs": ("opentelemetry.exporter.otlp.json.http._log_exporter", "OTLPLogExporter"),
-}
+_KINDS: Final = {"traces": "spans", "metrics": "metrics", "logs": "logs"}
 
 
 class OfficialJson:
-    """The HTTP client inside the official JSON exporters, fed with our encoding.
+    """One official client for each signal. Verified with 0.66b1.
 
-    Verified with 0.66b1. Endpoint, headers, TLS, compression, time limit and retries are its own.
+    Compression, time limit and retries are its own, over TLS also connections and certificates.
     """
 
-    name = "opentelemetry-exporter-otlp-json-http"
+    name = "opentelemetry-exporter-otlp-common"
 
-    def __init__(self) -> None:
-        """Build one client for each signal.
+    def __init__(self, variables: Variables) -> None:
+        """Make the clients as the variables say; nothing is connected yet.
 
         Raises:
-            ImportError: the package is not installed, or not for this SDK.
+            ImportError: the package is not installed, or urllib3 is not and TLS is wanted.
             AttributeError: it is another version inside.
+            TypeError: the same.
         """
-        self._clients: dict[str, Any] = {}
-        for signal, (module, name) in _CLIENTS.items():
-            client = getattr(import_module(module), name)()._client  # no public way
-            if not callable(client.export) or not callable(client.shutdown):
-                raise AttributeError(name)
-            client._logger = silent_logger()  # failures are told once, by the sender
-            if hasattr(client._transport, "_pool"):  # of urllib3, which it uses by default
-                client._transport._pool = _ShortAnswers(client._transport._pool)
-            self._clients[signal] = client
+        library = import_module("opentelemetry.exporter.otlp.common.http")
+        make, compression = library._OTLPHTTPClient, library.Compression  # no public way
+        self._clients: dict[str, Any] = {
+            signal: make(
+                transport=_transport(variables, signal),
+                endpoint=variables.url(signal),
+                kind=kind,
+                timeout=variables.timeout_s(signal),
+                compression=compression(variables.compression(signal) or "none"),
+                headers=variables.headers(signal),
+                logger=silent_logger(),  # failures are told once, by the sender
+            )
+            for signal, kind in _KINDS.items()
+        }
 
     def send(self, signal: str, payload: Any, until: float) -> str:
         """Send; the client's own time limit is lowered to what is left."""
         client = self._clients[signal]
         client._timeout = max(0.05, min(client._timeout, until - time.monotonic()))
         result = client.export(payload)
-        if result.success:
+        if result.success and result.status_code < 300:  # a redirection counts as success there
             return ""
         return str(result.reason or result.error or result.status_code or "no answer in time")
 
     def hurry(self) -> None:
         """Make waiting clients give up after the attempt that runs."""
         for client in self._clients.values():
-            event = getattr(client, "_shutdown_event", None)
-            if event is not None:
-                event.set()
+            client._shutdown_event.set()
 
     def close(self) -> None:
-        """Empty the pools of connections."""
+        """Close what is kept."""
         for client in self._clients.values():
             # Emptying the manager of urllib3 2.8 leaves idle sockets to the collector, which warns.
             manager = getattr(client._transport, "_pool", None)
             for pool in list(getattr(getattr(manager, "pools", None), "_container", {}).values()):
                 pool.close()
             client._transport.close()
+
+
+def _transport(variables: Variables, signal: str) -> Any:
+    if not variables.wants_tls(signal):
+        return _PlainTransport(variables.url(signal))
+    certificate = variables.get(signal, "CLIENT_CERTIFICATE")
+    key = variables.get(signal, "CLIENT_KEY")
+    made = import_module("opentelemetry.exporter.http.transport._urllib3").Urllib3HTTPTransport(
+        verify=variables.get(signal, "CERTIFICATE") or True,
+        cert=(certificate, key) if certificate and key else certificate or None,
+    )
+    made._pool = _ShortAnswers(made._pool)
+    return made
+
+
+class _PlainTransport:
+    """What the official client asks for requests, without TLS."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = Connection(url)
+
+    def request(
+        self, method: str, url: str, *, headers: dict[str, str], timeout: float, data: bytes
+    ) -> "_Result":
+        try:
+            answer = self._connection.post(data, headers, time.monotonic() + timeout)
+        except Exception as exc:
+            return _Result(None, None, exc, "")
+        return _Result(answer.status, answer.reason, None, answer.retry_after)
+
+    def is_connection_error(self, exception: Exception | None) -> bool:
+        return isinstance(exception, FAILURES)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class _Result:
+    """What the official client wants to know of an answer."""
+
+    def __init__(
+        self, status_code: int | None, reason: str | None, error: Exception | None, retry_after: str
+    ) -> None:
+        self.status_code = status_code
+        self.reason = reason
+        self.error = error
+        self._retry_after = retry_after
+
+    def headers(self) -> dict[str, str]:
+        return {"retry-after": self._retry_after} if self._retry_after else {}
 
 
 class _ShortAnswers:

@@ -1,16 +1,12 @@
 """OTLP requests through Python's `http.client`, with the retries that OTLP asks for."""
 
-import gzip
-import http.client
 import random
 import ssl
 import time
-import zlib
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
 
-from autoinstrument import __version__
-from autoinstrument.export.transport import MOST_ANSWER, SIGNALS, Variables
+from autoinstrument.export.connection import FAILURES, Connection
+from autoinstrument.export.transport import SIGNALS, Variables
 from autoinstrument.native import Flag
 
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
@@ -50,83 +46,53 @@ class PlainJson:
     def close(self) -> None:
         """Close what is kept."""
         for target in self._targets.values():
-            target.close()
+            target.connection.close()
 
 
 class _Target:
     """One address."""
 
     def __init__(self, variables: Variables, signal: str) -> None:
-        self._url: SplitResult = urlsplit(variables.url(signal))
         self.timeout_s = variables.timeout_s(signal)
         self._compression = variables.compression(signal)
-        self._headers = {
-            "content-type": "application/json",
-            "user-agent": f"asyncscope/{__version__}",
-            **({"content-encoding": self._compression} if self._compression else {}),
-            **variables.headers(signal),
-        }
-        self._tls = _tls(variables, signal) if self._url.scheme == "https" else None
-        self._connection: http.client.HTTPConnection | None = None
+        self._headers = variables.headers(signal)
+        if self._compression:
+            self._headers.setdefault("content-encoding", self._compression)
+        tls = _tls(variables, signal) if variables.wants_tls(signal) else None
+        self.connection = Connection(variables.url(signal), tls)
 
     def compress(self, body: bytes) -> bytes:
         if self._compression == "gzip":
+            import gzip
+
             return gzip.compress(body, compresslevel=6)
-        return zlib.compress(body) if self._compression == "deflate" else body
+        if self._compression == "deflate":
+            import zlib
+
+            return zlib.compress(body)
+        return body
 
     def post(self, body: bytes, until: float) -> tuple[str, float | None]:
         """Return what went wrong, and when to try again (None: not at all, 0: as usual)."""
-        fresh = self._connection is None
+        kept = self.connection.is_open
         try:
             return self._attempt(body, until)
-        except (OSError, http.client.HTTPException) as exc:
-            self.close()
-            if fresh:
+        except FAILURES as exc:
+            if not kept:
                 return f"{type(exc).__name__}: {exc}", 0.0
         try:  # a kept connection may have been closed by the other side meanwhile
             return self._attempt(body, until)
-        except (OSError, http.client.HTTPException) as exc:
-            self.close()
+        except FAILURES as exc:
             return f"{type(exc).__name__}: {exc}", 0.0
 
     def _attempt(self, body: bytes, until: float) -> tuple[str, float | None]:
-        left_s = until - time.monotonic()
-        if left_s <= 0:
-            return "no answer in time", None
-        connection = self._connection or self._connect(left_s)
-        if connection.sock is not None:
-            connection.sock.settimeout(left_s)
-        path = self._url.path or "/"
-        if self._url.query:
-            path += "?" + self._url.query
-        connection.request("POST", path, body, self._headers)
-        if connection.sock is not None:
-            connection.sock.settimeout(max(0.01, until - time.monotonic()))
-        response = connection.getresponse()
-        response.read(MOST_ANSWER)
-        if response.will_close or not response.isclosed():
-            self.close()
-        if 200 <= response.status < 300:
+        status, reason, retry_after = self.connection.post(body, self._headers, until)
+        if 200 <= status < 300:
             return "", None
-        trouble = f"{response.status} {response.reason}"
-        if response.status not in _RETRYABLE:
+        trouble = f"{status} {reason}"
+        if status not in _RETRYABLE:
             return trouble, None
-        return trouble, _seconds(response.headers.get("retry-after", ""))
-
-    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
-        host = self._url.hostname or "localhost"
-        if self._tls is not None:
-            self._connection = http.client.HTTPSConnection(
-                host, self._url.port, timeout=timeout_s, context=self._tls
-            )
-        else:
-            self._connection = http.client.HTTPConnection(host, self._url.port, timeout=timeout_s)
-        return self._connection
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        return trouble, _seconds(retry_after)
 
 
 def _tls(variables: Variables, signal: str) -> ssl.SSLContext:

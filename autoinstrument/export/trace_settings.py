@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from typing import Final
 
 from autoinstrument.export.batch import ExportSettings
@@ -37,13 +36,4 @@ def needs_sdk(settings: ExportSettings, environ: Mapping[str, str]) -> bool:
     """Whether the OpenTelemetry SDK will be loaded."""
     protocol = Variables(environ, lambda line: None).get("traces", "PROTOCOL").lower()
     names = settings.exporters
-    return "provider" in names or (
-        "otlp" in names and (protocol in SDK_PROTOCOLS or _has_official_json())
-    )
-
-
-def _has_official_json() -> bool:
-    try:
-        return find_spec("opentelemetry.exporter.otlp.json.http") is not None
-    except (ImportError, ValueError):  # no package of this name, or hidden by the program
-        return False
+    return "provider" in names or ("otlp" in names and protocol in SDK_PROTOCOLS)

@@ -1,13 +1,14 @@
 """How OTLP requests leave: what a transport is, its settings, and which one is used for JSON.
 
-`plain_json.py` needs Python alone, `official_json.py` the official exporter. Both read the same
-`OTEL_EXPORTER_OTLP_*` variables; `docs/opentelemetry.md` says how they differ.
+`plain_json.py` needs Python alone, `official_json.py` the official client. For both the
+`OTEL_EXPORTER_OTLP_*` variables are read here.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
+
+from autoinstrument import __version__
 
 SIGNALS: Final = ("traces", "metrics", "logs")
 MOST_ANSWER: Final = 1 << 16
@@ -49,9 +50,13 @@ class Variables:
         base = self._environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
         return f"{(base or 'http://localhost:4318').rstrip('/')}/v1/{signal}"
 
+    def wants_tls(self, signal: str) -> bool:
+        """Whether the address for a signal is one of `https`."""
+        return urlsplit(self.url(signal)).scheme == "https"
+
     def headers(self, signal: str) -> dict[str, str]:
-        """Return the headers that the user wants, with percent-encoded values decoded."""
-        found = {}
+        """Return ours and those that the user wants, with percent-encoded values decoded."""
+        found = {"content-type": "application/json", "user-agent": f"asyncscope/{__version__}"}
         for item in self.get(signal, "HEADERS").split(","):
             key, equals, value = item.partition("=")
             if equals and key.strip():
@@ -89,17 +94,13 @@ class Variables:
 
 def json_transport(environ: Mapping[str, str], say: Callable[[str], None]) -> Transport:
     """Return the official client if it is installed and as expected, else ours."""
-    if _ours(environ) == _ours(os.environ):  # the official client reads the real ones
-        try:
-            from autoinstrument.export.official_json import OfficialJson
+    variables = Variables(environ, say)
+    try:
+        from autoinstrument.export.official_json import OfficialJson
 
-            return OfficialJson()
-        except (ImportError, AttributeError, TypeError):
-            pass  # absent, or another version than the one that was verified
+        return OfficialJson(variables)
+    except (ImportError, AttributeError, TypeError):
+        pass  # absent, or another version than the one that was verified
     from autoinstrument.export.plain_json import PlainJson
 
-    return PlainJson(Variables(environ, say))
-
-
-def _ours(environ: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in environ.items() if k.startswith("OTEL_EXPORTER_OTLP_")}
+    return PlainJson(variables)

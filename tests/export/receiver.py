@@ -2,6 +2,7 @@
 
 import gzip
 import importlib
+import ssl
 import threading
 import time
 import zlib
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -148,10 +150,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def http_receiver(
-    answers: list[int] | None = None, delay_s: float = 0.0
+    answers: list[int] | None = None, delay_s: float = 0.0, certificate: Path | None = None
 ) -> Iterator[tuple[str, Received]]:
-    """Serve OTLP over HTTP; `answers` are the first status codes instead of 200."""
+    """Serve OTLP over HTTP; `answers` are the first status codes instead of 200.
+
+    With a certificate, which its file holds with its key, it is served over TLS.
+    """
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     server.received = Received()
     server.answers = list(answers or ())
@@ -159,7 +168,8 @@ def http_receiver(
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", server.received
+        scheme = "http" if certificate is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}", server.received
     finally:
         server.shutdown()
         server.server_close()

@@ -2,16 +2,20 @@
 
 import _thread
 import importlib.util
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autoinstrument.export.batch import Batch, ExportSettings
+from autoinstrument.export.connection import Connection
 from autoinstrument.export.exporters import Exporter, make_exporters
 from autoinstrument.export.official_json import OfficialJson
 from autoinstrument.export.plain_json import PlainJson
@@ -30,7 +34,7 @@ def installed(name: str) -> bool:
         return False
 
 
-JSON = installed("opentelemetry.exporter.otlp.json.http")
+JSON = installed("opentelemetry.exporter.otlp.common")
 PROTOBUF = installed("opentelemetry.exporter.otlp.proto.http")
 GRPC = installed("opentelemetry.exporter.otlp.proto.grpc")
 
@@ -154,24 +158,17 @@ TRANSPORTS = [
 
 
 @pytest.fixture(name="transport_of")
-def fixture_transport_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def fixture_transport_of() -> Iterator[Callable[..., Any]]:
     made: list[Any] = []
 
     def make(kind: type[Any], **variables: str) -> Any:
-        made.append(_transport_of(kind, monkeypatch, **variables))
+        values = {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()}
+        made.append(kind(Variables(values, pytest.fail)))
         return made[-1]
 
     yield make
     for transport in made:
         transport.close()
-
-
-def _transport_of(kind: type[Any], monkeypatch: pytest.MonkeyPatch, **variables: str) -> Any:
-    values = {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()}
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    said: list[str] = []
-    return PlainJson(Variables(values, said.append)) if kind is PlainJson else OfficialJson()
 
 
 BODY = b'{"resourceSpans":[]}'
@@ -214,13 +211,64 @@ def test_does_not_retry_what_is_refused(transport_of: Callable[..., Any], kind: 
         assert received.requests == 0
 
 
-def test_kept_connection_that_was_closed_is_opened_again(transport_of: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("kind", TRANSPORTS)
+def test_redirection_is_no_success(transport_of: Callable[..., Any], kind: type[Any]) -> None:
+    with http_receiver(answers=[302]) as (url, received):
+        transport = transport_of(kind, ENDPOINT=url)
+        assert "Found" in transport.send("traces", BODY, soon())
+        assert received.requests == 0
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+def test_kept_connection_that_was_closed_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, transport_of: Callable[..., Any], kind: type[Any]
+) -> None:
+    opened: list[Any] = []
+    connect = Connection._connect
+
+    def noting(self: Connection, timeout_s: float) -> Any:
+        opened.append(connect(self, timeout_s))
+        return opened[-1]
+
+    monkeypatch.setattr(Connection, "_connect", noting)
     with http_receiver() as (url, received):
-        transport = transport_of(PlainJson, ENDPOINT=url)
+        transport = transport_of(kind, ENDPOINT=url)
         assert transport.send("traces", BODY, soon()) == ""
-        transport._targets["traces"]._connection.sock.shutdown(socket.SHUT_RDWR)
+        opened[0].sock.shutdown(socket.SHUT_RDWR)
         assert transport.send("traces", BODY, soon()) == ""
         assert received.requests == 2
+
+
+@pytest.fixture(name="certificate", scope="module")
+def fixture_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a certificate for 127.0.0.1, made now, with its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    subprocess.run(
+        [
+            openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", f"{path}.crt",
+        ],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+def test_tls_trusts_the_given_certificate_alone(
+    transport_of: Callable[..., Any], kind: type[Any], certificate: Path
+) -> None:
+    with http_receiver(certificate=certificate) as (url, received):
+        trusting = transport_of(kind, ENDPOINT=url, CERTIFICATE=f"{certificate}.crt")
+        assert trusting.send("traces", BODY, soon()) == ""
+        assert received.requests == 1
+        wary = transport_of(kind, ENDPOINT=url)
+        assert "CERTIFICATE_VERIFY_FAILED" in wary.send("traces", BODY, soon(0.5))
+        assert received.requests == 1
 
 
 def closed_port() -> int:
@@ -330,11 +378,11 @@ def test_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not JSON, reason="extra otlp is not installed")
 def test_official_client_is_preferred() -> None:
-    assert json_transport({}, pytest.fail).name == "opentelemetry-exporter-otlp-json-http"
+    assert json_transport({}, pytest.fail).name == "opentelemetry-exporter-otlp-common"
 
 
 def test_own_client_serves_without_the_official_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.json.http.trace_exporter", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.common.http", None)
     assert json_transport({}, pytest.fail).name == "http.client"
 
 
