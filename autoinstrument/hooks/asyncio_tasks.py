@@ -9,6 +9,7 @@ from typing import Any, Final
 from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import Port
 from autoinstrument.hooks.weaving import Edit
+from autoinstrument.records import TaskRecord
 from autoinstrument.trackers.tasks import CALLER, TaskTracker, outcome_of
 
 _CREATED: Final = """
@@ -18,6 +19,12 @@ except TypeError:
     pass  # a task factory may return objects without weak references
 except Exception as asyncscope_error:
     port.failed('created', asyncscope_error)
+"""
+_CHILD_DONE: Final = """
+asyncscope_record = port_record(port_id(task))
+if asyncscope_record is not None and not asyncscope_record.ended_ns:
+    port.group_task_done(task, asyncscope_record)
+asyncscope_record = None  # after an `if`, 3.11 would trace the line that follows twice
 """
 
 
@@ -34,7 +41,7 @@ class TaskPort(Port):
         super().__init__(failed)
         self._tracker = tracker
         self.tells("created", tracker.task_created)
-        self.inline = {"caller": CALLER}
+        self.inline = {"caller": CALLER, "id": id, "record": tracker.live.get}
 
     def named(self, task: Any, name: Any) -> None:
         """A task is given a name after its creation, as Python 3.11 does."""
@@ -45,22 +52,19 @@ class TaskPort(Port):
         except Exception as exc:
             self.failed("named", exc)
 
-    def group_task_done(self, task: Any) -> None:
+    def group_task_done(self, task: Any, record: TaskRecord) -> None:
         """A task group sees the end of a child: its exact end on Python 3.11."""
         try:
-            self._ended(task)
+            self._tracker.task_ended(record, *outcome_of(task))
         except Exception as exc:
             self.failed("group_task_done", exc)
-
-    def _ended(self, task: Any) -> None:
-        record = self._tracker.live.get(id(task))
-        if record is not None and not record.ended_ns and task.done():
-            self._tracker.task_ended(record, *outcome_of(task))
 
     def main_task_done(self, future: Any) -> None:
         """`run_until_complete` sees the end of its future."""
         try:
-            self._ended(future)
+            record = self._tracker.live.get(id(future))
+            if record is not None and not record.ended_ns and future.done():
+                self._tracker.task_ended(record, *outcome_of(future))
         except Exception as exc:
             self.failed("main_task_done", exc)
 
@@ -88,7 +92,7 @@ def install(patches: Patches, tracker: TaskTracker, failed: Any) -> None:
         asyncio.taskgroups.TaskGroup,
         "_on_task_done",
         port,
-        Edit("entry", "port.group_task_done(task)"),
+        Edit("entry", _CHILD_DONE),
     )
     patches.weave(
         "task ends",

@@ -82,9 +82,9 @@ WORKLOADS = (
     Workload(
         "service", "service",
         (
-            Case("http_hello", 1_600),
+            Case("http_hello", 8_000),
             Case(
-                "http_work", 800,
+                "http_work", 5_000,
                 {"tasks_created": 3.0, "locks_acquired": 1.0, "generators_started": 1.0},
             ),
         ),
