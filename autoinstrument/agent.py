@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from autoinstrument import env
+from autoinstrument import env, reporting  # now: at the end a program may have replaced `os`
 from autoinstrument._boot import first_process
 from autoinstrument._boot.say import put
 from autoinstrument.config.load import exporter_names, load
@@ -295,10 +295,20 @@ class Agent:
         if "recording" in self.watch.drains:
             self._attempt("recording", lambda: self._recorder_now().finish())
         notes += (
-            self._attempt("report", lambda: self._write_files(findings, statistics, ended)) or ()
+            self._attempt(
+                "report",
+                lambda: reporting.write_files(
+                    self.settings, self._folder, findings, statistics, (self.started, ended)
+                ),
+            )
+            or ()
         )
-        self._print(findings, statistics, ended - self.started, notes)
-        self._exit_status(findings)
+        if not self.settings.quiet:
+            reporting.print_summary(findings, statistics, ended - self.started, notes)
+        if self.settings.fail_on:
+            from autoinstrument import exits
+
+            exits.fail_because_of(findings, self.settings.fail_on, say)
 
     def _other_asyncio(self) -> list[str]:
         """Return a line if the program runs another copy of asyncio than the one that is hooked."""
@@ -317,34 +327,6 @@ class Agent:
             self.moments.failed(part, exc)
             return None
 
-    def _write_files(self, findings: Any, statistics: Any, ended: float) -> list[str]:
-        if not (self.settings.report or self.settings.stats_file):
-            return []
-        from autoinstrument.export import report
-
-        notes = []
-        if self.settings.report:
-            path = self._own_path(self.settings.report)
-            document = report.report(findings, statistics, self.started, ended)
-            problem = report.write(path, document)
-            notes.append(f"the report {problem}" if problem else f"report written to {path}")
-        if self.settings.stats_file:
-            tasks = statistics["tasks"]
-            counters = {
-                "events": sum(sum(group.values()) for group in statistics.values()),
-                "create": tasks["created"],
-                "done": tasks["ended"],
-                **{
-                    f"{group}_{name}": count
-                    for group, counts in statistics.items()
-                    for name, count in counts.items()
-                },
-            }
-            problem = report.write(self._own_path(self.settings.stats_file), counters)
-            if problem:
-                notes.append(f"the counters {problem}")
-        return notes
-
     def _record(self) -> None:
         """Go on with the recording; called once a second in the agent's thread."""
         self._recorder_now().drain()
@@ -353,38 +335,9 @@ class Agent:
         if self._recorder is None:
             from autoinstrument.export.recording import Recorder
 
-            path = self._own_path(self.settings.record)
+            path = reporting.own_path(self._folder, self.settings.record)
             self._recorder = Recorder(path, self.world, say, started=self.started)
         return self._recorder
-
-    def _own_path(self, path: str) -> str:
-        """Return the path, with the pid in it for processes below the first one."""
-        path = os.path.join(self._folder, path)
-        return path if _is_first_process() else f"{path}.{_getpid()}.json"
-
-    def _print(self, findings: Any, statistics: Any, seconds: float, notes: list[str]) -> None:
-        from autoinstrument.export import console
-
-        if self.settings.quiet or not (findings or notes or statistics["loops"]["seen"]):
-            return
-        try:
-            colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        except (OSError, ValueError, AttributeError):
-            return  # there is none, or it is closed
-        put(console.summary(findings, statistics, seconds, colours=colours, notes=notes))
-
-    def _exit_status(self, findings: Any) -> None:
-        """Turn exit status 0 into 3 where `ASYNCSCOPE_FAIL_ON` asks for it."""
-        wanted = {name.strip() for name in self.settings.fail_on.split(",") if name.strip()}
-        hit = [item.kind for item in findings if item.kind in wanted or "any" in wanted]
-        if not hit:
-            return
-        from autoinstrument import exits
-
-        if exits.failed_already():
-            return
-        say(f"exit status 3 because of {hit[0]} (ASYNCSCOPE_FAIL_ON)")
-        exits.fail_at_the_very_end(3)
 
     # -- fork ------------------------------------------------------------------------------
 
@@ -419,17 +372,6 @@ class Agent:
             self._attempt("export", self.outlet.after_fork_in_child)
         if self.world.loops.running():
             self.watch.start()
-
-
-def _is_first_process() -> bool:
-    """Whether no process above this one reports, nor others beside it: a worker is never first.
-
-    Those above a worker may never have imported asyncio, and then have said nothing.
-    """
-    if os.environ.get("ASYNCSCOPE_ROOT_PID") != str(_getpid()):
-        return False
-    process = sys.modules.get("multiprocessing.process")
-    return process is None or process.parent_process() is None
 
 
 def _finish_with_child(agent: Agent) -> None:

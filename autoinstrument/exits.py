@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autoinstrument import env
+from autoinstrument.findings import Finding
 from autoinstrument.trackers.moments import Moments
 
 _status: list[Any] = []
@@ -38,6 +39,18 @@ def failed_already() -> bool:
     if getattr(sys, "last_value", None) is not None or getattr(sys, "last_exc", None) is not None:
         return True
     return bool(_status and _status[-1] not in {None, 0})
+
+
+def fail_because_of(findings: list[Finding], kinds: str, say: Callable[[str], None]) -> None:
+    """Turn exit status 0 into 3 if there is a finding of these kinds, as `ASYNCSCOPE_FAIL_ON` asks.
+
+    `kinds` are names with commas between them; `any` is all of them.
+    """
+    wanted = {name.strip() for name in kinds.split(",") if name.strip()}
+    hit = [item.kind for item in findings if item.kind in wanted or "any" in wanted]
+    if hit and not failed_already():
+        say(f"exit status 3 because of {hit[0]} (ASYNCSCOPE_FAIL_ON)")
+        fail_at_the_very_end(3)
 
 
 def finish_on_sigterm(finish: Callable[[], None]) -> None:
