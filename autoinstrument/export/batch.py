@@ -9,6 +9,7 @@ from autoinstrument.findings import Finding
 from autoinstrument.records import (
     ContendedHold,
     GeneratorRecord,
+    LeftScope,
     RawStack,
     ScopeRecord,
     SessionRecord,
@@ -43,7 +44,8 @@ class Batch:
     left_out: int = 0
     """Tasks that ended and are not in `tasks`, as the budget has no room for them: one in `EVERY`,
     by its number, is in it all the same."""
-    scopes: list[ScopeRecord] = field(default_factory=list)
+    scopes: list[ScopeRecord | LeftScope] = field(default_factory=list)
+    """Of most there is no record; one is made of what is exported (`scopes.py`)."""
     waits: list[WaitRecord] = field(default_factory=list)
     holds: list[ContendedHold] = field(default_factory=list)
     sessions: list[SessionRecord] = field(default_factory=list)

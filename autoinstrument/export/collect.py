@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from autoinstrument.export.batch import SPARE, Batch, BlockedPeriod
 from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.threads import LoopThreads
-from autoinstrument.records import UNTIMED, LoopRecord, RawStack, TaskRecord, left_record
+from autoinstrument.records import UNTIMED, LoopRecord, RawStack, TaskRecord
 from autoinstrument.trackers.outbox import TaskOutbox, take_all
 from autoinstrument.trackers.roster import Newcomers
 from autoinstrument.trackers.tasks import outcome_of
@@ -69,8 +69,7 @@ class Collector:
         self._live.ended(tasks)
         passed_over = self._tasks.passed_over
         left_out, self._passed_over = passed_over - self._passed_over, passed_over
-        scopes = [left_record(left) for left in _emptied(world.scopes.outbox)]
-        scopes = [scope for scope in scopes if scope.entered_ns != UNTIMED]  # they were here first
+        scopes = _emptied(world.scopes.outbox)
         generators = _emptied(world.generators.outbox)
         holds, sessions = _emptied(world.resources.held), _emptied(world.sessions.outbox)
         for kind, count in (

@@ -15,24 +15,19 @@ from autoinstrument.export.batch import SPARE, Batch, ExportSettings
 from autoinstrument.export.ids import WallClock
 from autoinstrument.export.live_tasks import KnownTasks, LiveTasks
 from autoinstrument.export.logs import LogRecord, LongOpen
+from autoinstrument.export.scopes import is_housekeeping, matters, shown
 from autoinstrument.export.slices import SLICE, give_way, in_slices
 from autoinstrument.export.span import Span
-from autoinstrument.export.spans import SHORT_SCOPE_NS, SpanMaker, enclosing
+from autoinstrument.export.spans import SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
-from autoinstrument.records import FAILED, ScopeRecord, TaskRecord, WaitRecord
+from autoinstrument.records import FAILED, TaskRecord, WaitRecord
 from autoinstrument.trackers.outbox import SHORT_WAIT_NS, SLOW_NS
 
 if TYPE_CHECKING:
     from autoinstrument.findings import Finding
 
 _MOST_PENDING: Final = 1_000
-_HOUSEKEEPING: Final = (".shutdown_asyncgens", ".shutdown_default_executor", "_athrow")
-"""Tasks that loops make for themselves at the end and for dropped async generators."""
-
 _GLANCES: Final = 4096  # looks at tasks in a storm between two offers of the interpreter
-
-_AROUND_EACH_TASK: Final = "TaskHandle._run_coro"
-"""Where anyio 4.14 and newer enter a scope for each task that they run."""
 
 T = TypeVar("T")
 Make = Callable[[], Span]
@@ -65,7 +60,7 @@ class Pipeline:
         self.dropped["budget"] += batch.left_out
         open_tasks = unfinished.tasks if unfinished is not None else []
         batch.tasks = self._look_at(batch.tasks, batch.live)
-        batch.scopes = self._first_of(batch.scopes, _matters)
+        batch.scopes = self._first_of(batch.scopes, matters)
         batch.waits = self._first_of(batch.waits, _was_broken_off)
         batch.holds = self._first_of(batch.holds, _never)
         known = KnownTasks((*open_tasks, *batch.tasks), batch.live)
@@ -151,7 +146,7 @@ class Pipeline:
         found = []
         for pair in zip(tasks, self.traces.place_all(tasks, known), strict=True):
             task, place = pair
-            if task.qualname.endswith(_HOUSEKEEPING) and task.outcome != FAILED:
+            if is_housekeeping(task):
                 continue
             if (
                 (task.ended_ns or now_ns) - task.created_ns >= SLOW_NS
@@ -228,29 +223,15 @@ class Pipeline:
             yield place.trace, partial(self._maker.session, session, place, now_ns)
 
     def _scopes(self, batch: Batch, known: KnownTasks, now_ns: int) -> Iterator[tuple[Trace, Make]]:
-        shown = [scope for scope in batch.scopes if not self._is_small_talk(scope)]
-        around = enclosing(shown)
-        for scope in shown:
+        statics = self._maker.statics
+        some = [scope for left in in_slices(batch.scopes) if (scope := shown(left, statics))]
+        around = enclosing(some)
+        for scope in some:
             place = self._owner(scope.owner, known)
             if scope.expired_ns or scope.left_by not in {0, scope.owner_serial}:
                 place.trace.important = True
             outer = around.get(scope.serial)
             yield place.trace, partial(self._maker.scope, scope, place, outer, now_ns)
-
-    def _is_small_talk(self, scope: ScopeRecord) -> bool:
-        """Whether a scope is a library's own, did nothing and was left at once.
-
-        HTTP clients enter several in each request; they would hide what the program does.
-        """
-        if scope.owner is not None and _is_housekeeping(scope.owner):
-            return True
-        if scope.stack and scope.stack[0][0].co_qualname == _AROUND_EACH_TASK:
-            return True
-        if not scope.left_ns or scope.left_ns - scope.entered_ns >= SHORT_SCOPE_NS:
-            return False
-        if scope.expired_ns or scope.cancel_origin or scope.left_by != scope.owner_serial:
-            return False
-        return bool(scope.stack) and not self._maker.statics.is_users(scope.stack[0])
 
     def _owner(self, task: TaskRecord | None, known: KnownTasks) -> Placement:
         if task is not None:
@@ -282,14 +263,6 @@ class Pipeline:
             trace.kept = trace.important or self._budget.open
         elif trace.important and not trace.kept:
             trace.kept = trace.late = True
-
-
-def _is_housekeeping(task: TaskRecord) -> bool:
-    return task.qualname.endswith(_HOUSEKEEPING) and task.outcome != FAILED
-
-
-def _matters(scope: ScopeRecord) -> bool:
-    return bool(scope.expired_ns or scope.cancel_origin or scope.left_by != scope.owner_serial)
 
 
 def _was_broken_off(wait: WaitRecord) -> bool:

@@ -23,9 +23,6 @@ from autoinstrument.records import (
 )
 from autoinstrument.stacks import parked
 
-SHORT_SCOPE_NS: Final = 1_000_000
-"""Scopes of libraries that were left within this time, and did nothing, are only counted."""
-
 _MOST_LINKS: Final = 32
 TASK_ID: Final = "asyncscope.task.id"
 TASK_NAME: Final = "asyncscope.task.name"
@@ -168,7 +165,7 @@ class SpanMaker:
             under and parent_id,
             owner,
             self.traces.ids.of(SCOPE, record.serial),
-            self.statics.of_place(record.kind, "scope", record.stack),
+            self.statics.of_scope(record.kind, record.flat_stack).static,
             record.entered_ns,
             record.left_ns or now_ns,
             attributes,

@@ -18,12 +18,15 @@ from autoinstrument.places import (
     is_user_file,
     line_of,
 )
-from autoinstrument.records import RUNNING, FlatStack, RawPlace, RawStack, TaskRecord
+from autoinstrument.records import RUNNING, FlatStack, RawPlace, RawStack, TaskRecord, pairs
 
 Value = str | int | float | bool
 Attribute = tuple[str, Value]
 
 _KEEP: Final = 10_000
+
+_AROUND_EACH_TASK: Final = "TaskHandle._run_coro"
+"""Where anyio 4.14 and newer enter a scope for each task that they run."""
 
 
 class Static:
@@ -59,6 +62,21 @@ def _keep(
     return part
 
 
+class Site:
+    """A place where scopes of a kind are entered, with the constant part of their spans."""
+
+    __slots__ = ("around_task", "by_library", "flat", "static")
+
+    def __init__(
+        self, flat: FlatStack, static: Static, *, by_library: bool, around_task: bool
+    ) -> None:
+        """Keep what is the same for all scopes of the place."""
+        self.flat = flat
+        self.static = static
+        self.by_library = by_library
+        self.around_task = around_task
+
+
 class Statics:
     """Makes each constant part once, by identity of code objects; used by one thread."""
 
@@ -68,6 +86,7 @@ class Statics:
         self._whole: dict[tuple[Any, ...], _Whole] = {}
         self._last: _Whole = (None, (), "", 0, "", Static("", ()))
         self._placed: dict[tuple[str, int, int], tuple[CodeType | None, Static]] = {}
+        self._sites: dict[tuple[Any, ...], Site] = {}
         self._places: dict[tuple[int, int], tuple[CodeType, str]] = {}
         self._ranks: dict[int, tuple[CodeType, int]] = {}
 
@@ -132,6 +151,23 @@ class Statics:
             code = raw[0]
             attributes += code_attributes(code, line_of(*raw), code.co_qualname)
         return _keep(self._placed, key, code, Static(name, attributes))
+
+    def of_scope(self, kind: str, flat: FlatStack) -> Site:
+        """Return what is known of the place where a scope was entered."""
+        key = (kind, id(flat[0]) if flat else 0, flat[1::2])
+        found = self._sites.get(key)
+        if found is not None and found.flat == flat:
+            return found
+        stack = pairs(flat)
+        if len(self._sites) >= _KEEP:
+            self._sites.clear()
+        site = self._sites[key] = Site(
+            flat,
+            self.of_place(kind, "scope", stack),
+            by_library=bool(stack) and not self.is_users(stack[0]),
+            around_task=bool(stack) and stack[0][0].co_qualname == _AROUND_EACH_TASK,
+        )
+        return site
 
     def where(self, stack: RawStack) -> str:
         """Return `file:line` of the line to open, or an empty string."""

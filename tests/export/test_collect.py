@@ -10,6 +10,8 @@ from autoinstrument.export.batch import SPARE, ExportSettings
 from autoinstrument.export.collect import Collector
 from autoinstrument.export.metrics import Metrics
 from autoinstrument.export.pipeline import Pipeline
+from autoinstrument.export.scopes import shown
+from autoinstrument.export.statics import Statics
 from autoinstrument.export.trace_settings import make_traces
 from autoinstrument.records import FAILED, RETURNED, UNTIMED, TaskRecord
 from autoinstrument.trackers.outbox import EVERY, SHORT_WAIT_NS, SLOW_NS
@@ -189,5 +191,7 @@ def test_scopes_that_are_older_than_the_exporters_are_not_theirs() -> None:
     for serial, entered_ns in ((1, UNTIMED), (2, 5)):
         entry = [serial, "kind", serial, entered_ns, (), False, None]
         world.scopes.outbox.append((entry, owner, 7))
-    (scope,) = collector.batch().scopes
+    older, scope = [shown(left, Statics()) for left in collector.batch().scopes]
+    assert older is None
+    assert scope is not None
     assert (scope.serial, scope.entered_ns, scope.left_ns) == (2, 5, 7)
