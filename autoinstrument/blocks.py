@@ -52,6 +52,7 @@ class _Beat:
         "computed_ns",
         "handle",
         "hindered_ns",
+        "idle_since_ns",
         "is_early",
         "looks",
         "seen_computed_ns",
@@ -70,7 +71,9 @@ class _Beat:
         self.used_ns = 0  # how long the loop's thread had computed then
         self.turn: _Turn = (0, 0, 0)
         self.computed_ns = 0  # how long the loop's thread had computed at the first look
-        self.hindered_ns = 0  # and waited for a processor, or for us
+        # and waited for a processor, or for us, when it was first seen not to compute; none before
+        self.hindered_ns: int | None = None
+        self.idle_since_ns = 0  # when that was
         self.seen_ns = 0  # when the same turn was seen for the last time
         self.seen_computed_ns = 0
         self.looks = 0
@@ -102,8 +105,7 @@ class BlockWatch:
         self._process_before = 0
         self._waits_before: int | None = None
         self._slept_ns = self._woke_ns = 0
-        self.has_computed = False
-        """Whether a loop's thread has computed for a quarter of the last period or more."""
+        self._computing: set[int] = set()  # loops that computed for a quarter of the last period
         self._awake_ns = 0  # how long this thread has been awake, for the most part with the lock
         self.looked: Looked | None = None
         world.moments.on("loop_stopped", self.judge)
@@ -112,6 +114,11 @@ class BlockWatch:
     def is_calm(self) -> bool:
         """Whether no loop was busy at the last look."""
         return not self._last_busy and not self._beats
+
+    @property
+    def has_computed(self) -> bool:
+        """Whether a loop's thread has computed for a quarter of the last period or more."""
+        return bool(self._computing)
 
     def forget(self) -> None:
         """Forget what was seen, as in a forked child."""
@@ -139,11 +146,11 @@ class BlockWatch:
         before, self._computed_before = self._computed_before, {}
         running = self._world.loops.running()
         quarter_ns = (self._woke_ns - self._slept_ns) // 4
-        self.has_computed = any(
-            computed_ns(record) - before[record.key] > quarter_ns
+        self._computing = {
+            record.key
             for record in running
-            if record.key in before
-        )
+            if record.key in before and computed_ns(record) - before[record.key] > quarter_ns
+        }
         if late_ns < self._block_ns or not env.is_only_interpreter():
             return
         late_ns = min(late_ns, self._most_waited_ns())
@@ -253,11 +260,22 @@ class BlockWatch:
         beat.turn = self._turn_of(record, frame)
         beat.seen_ns = monotonic_ns()
         beat.computed_ns = beat.seen_computed_ns = computed
-        beat.hindered_ns = self._hindered_ns(record)
+        beat.hindered_ns = None
+        self._note_idleness(record, beat, 0)
         beat.looks = 0
         beat.is_early = True
         beat.stack = capture(frame, 40)
         beat.task = self._task_on(record)
+
+    def _note_idleness(self, record: LoopRecord, beat: _Beat, since_ns: int) -> None:
+        """Note what has hindered a loop's thread so far, once it is seen not to compute.
+
+        To ask for that gives the interpreter's lock away three times, and beside a thread that
+        computes each time costs it a turn; what it computes is known without.
+        """
+        if beat.hindered_ns is None and record.key not in self._computing:
+            beat.hindered_ns = self._hindered_ns(record)
+            beat.idle_since_ns = since_ns
 
     def _look_at_beat(
         self, record: LoopRecord, beat: _Beat, frame: Any, now: int, at_once: bool
@@ -277,6 +295,7 @@ class BlockWatch:
         if _is_ours(frame):  # what hooking a library takes is not the program's fault
             beat.since_ns += now - beat.seen_ns
             beat.computed_ns += computed - beat.seen_computed_ns
+        self._note_idleness(record, beat, beat.seen_ns)
         beat.seen_ns, beat.seen_computed_ns = now, computed
         took = now - beat.since_ns
         if took >= min(self._block_ns // 2, 100_000_000):
@@ -309,18 +328,18 @@ class BlockWatch:
             return
         computed = beat.seen_computed_ns - beat.computed_ns
         kept = record.cpu_clock and computed >= _KEPT_THE_LOCK_NS
-        if kept or self._is_seen_waiting(record, beat, took):
+        if kept or self._is_seen_waiting(record, beat):
             self._blocked(record, beat.stack, took, beat.task)
 
-    def _is_seen_waiting(self, record: LoopRecord, beat: _Beat, took: int) -> bool:
+    def _is_seen_waiting(self, record: LoopRecord, beat: _Beat) -> bool:
         """Whether looks show that a turn lasted, and not that no thread got a processor.
 
         With fewer looks this thread did not run either, as in a process that was suspended.
         """
-        return (
-            beat.looks >= _FEWEST_LOOKS
-            and took - (self._hindered_ns(record) - beat.hindered_ns) >= self._block_ns
-        )
+        if beat.looks < _FEWEST_LOOKS or beat.hindered_ns is None:
+            return False
+        took = beat.seen_ns - max(beat.since_ns, beat.idle_since_ns)
+        return took - (self._hindered_ns(record) - beat.hindered_ns) >= self._block_ns
 
     def _hindered_ns(self, record: LoopRecord) -> int:
         """Return how long a loop's thread had no processor, or this one may have had the lock."""

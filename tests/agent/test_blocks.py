@@ -78,6 +78,13 @@ class Stage:
         """Let the loop take the next callback from its queue, and hold it as it does."""
         self.running = self.loop._ready.popleft()
 
+    def period(self, *, computed: int = 0, starved: int = 0) -> None:
+        """Sleep for 50 milliseconds, look back and look."""
+        self.watch.fall_asleep()
+        self.elapse(50, computed, starved)
+        self.watch.look_back(0)
+        self.watch.look_at([self.record])
+
     def answered(self) -> list[int]:
         """Let the loop answer its heartbeat, and return how long it was found to be blocked."""
         [beat] = self.watch._beats.values()
@@ -159,6 +166,30 @@ def test_call_that_waits_is_a_block(stage: Stage) -> None:
         stage.look(after=after)
     stage.elapse(20)
     assert stage.answered() == [270]
+
+
+def test_thread_that_computes_is_not_asked_what_hinders_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "starved_ns", lambda native_id: pytest.fail("it was"))
+    stage.look()
+    for _ in range(6):
+        stage.period(computed=45)
+    assert stage.answered() == [300]
+
+
+def test_turn_that_waits_after_it_has_computed_is_a_block_if_it_waits_long(stage: Stage) -> None:
+    stage.look()
+    for computed in (15, 15, 0, 0, 0, 0, 0):
+        stage.period(computed=computed)
+    assert stage.answered() == [350]
+
+
+def test_what_has_hindered_it_while_it_computed_is_not_counted(stage: Stage) -> None:
+    stage.look()
+    for computed, starved in ((13, 37), (13, 37), (0, 0), (0, 0), (0, 0), (0, 0)):
+        stage.period(computed=computed, starved=starved)
+    assert stage.answered() == []
 
 
 def test_one_look_at_a_suspended_process_is_no_block(stage: Stage) -> None:
