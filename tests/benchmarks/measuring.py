@@ -64,6 +64,7 @@ class Report:
                 parts += ["Instructions", tables.per_case(timed, names, tables.counted, 3)]
             elif timed:
                 parts += ["CPU time", tables.per_case(timed, names, tables.cpu)]
+                parts += ["Time that passed", tables.per_case(timed, names, tables.wall)]
                 parts += ["Whole process", tables.whole_process(timed, names)]
             parts += [tables.extras(rounds, names) for rounds in own.values()]
             parts += ["Recorded", tables.recorded(results, names)]

@@ -65,9 +65,13 @@ def _cell(rounds: Rounds, variant: str, case: str, measure: Measure, digits: int
 def per_case(
     results: dict[str, Rounds], variants: Sequence[str], measure: Measure, digits: int = 2
 ) -> str:
-    """Return the table of ratios to the bare program, then what one operation costs more."""
+    """Return the table of ratios to the bare program, then what one operation costs more.
+
+    There are no goals for the time that passes.
+    """
     names = [name for name in variants if name != BARE]
-    lines = _head("workload", ["bare, per operation", "goal / OTLP", *names])
+    goals = {} if measure is wall else GOALS
+    lines = _head("workload", ["bare, per operation", *["goal / OTLP"] * bool(goals), *names])
     for workload, rounds in results.items():
         runs = [run for run in rounds[BARE] if run is not None]
         for case in runs[0].cases if runs else ():
@@ -76,7 +80,8 @@ def per_case(
             )
             cells = [_cell(rounds, name, case, measure, digits) for name in names if name in rounds]
             shown = "echo, uvloop" if workload == "echo-uvloop" else case
-            lines.append(_row([shown, f"{each:,.0f}", GOALS.get(case, ""), *cells]))
+            goal = [goals.get(case, "")] if goals else []
+            lines.append(_row([shown, f"{each:,.0f}", *goal, *cells]))
     return "\n".join(lines)
 
 

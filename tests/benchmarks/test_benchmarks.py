@@ -118,6 +118,9 @@ def test_tiny_round_fills_the_table_and_refuses_who_was_idle(
     assert main([*two_variants, "--json", str(raw)]) == 1  # since one variant was refused
 
     out = capfd.readouterr().out
+    passed = out.split("Time that passed")[1].split("Whole process")[0]
+    assert "| storm |" in passed
+    assert "goal" not in passed
     rows = {line.split("|")[1].strip(): line for line in out.splitlines() if line.startswith("|")}
     for case in ("storm", "storm_of_steps", "lock_free", "lock_contended", "semaphore", "queue"):
         assert rows[case].endswith("| - |")  # the idle variant
