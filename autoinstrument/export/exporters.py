@@ -10,7 +10,7 @@ from autoinstrument.export.metrics import Metrics, for_metrics
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.resource import resource_attributes
 from autoinstrument.export.sinks import Sink, make_sink
-from autoinstrument.export.span import Span
+from autoinstrument.export.span import Ready
 from autoinstrument.export.trace_settings import make_traces
 from autoinstrument.export.traces import Traces
 
@@ -69,7 +69,8 @@ def make_exporters(
         return []
     if traces is None:
         traces = make_traces(settings, environ, say)
-    return [SpanExport(sinks, Pipeline(settings, traces), environ, resource, say)]
+    pipeline = Pipeline(settings, traces, to_json=all(sink.takes_json for sink in sinks))
+    return [SpanExport(sinks, pipeline, environ, resource, say)]
 
 
 class SpanExport:
@@ -157,7 +158,7 @@ class SpanExport:
                         "switched off; the program is not affected"
                     )
 
-    def _run(self, batch: Batch, unfinished: Batch | None) -> tuple[list[Span], list[LogRecord]]:
+    def _run(self, batch: Batch, unfinished: Batch | None) -> tuple[list[Ready], list[LogRecord]]:
         spans, records = self.pipeline.run(batch, unfinished)
         return (
             spans if self._signals["traces"] else [],

@@ -101,6 +101,7 @@ class OfficialSink:
     """Spans, log records and metrics as the SDK's objects, sent by the official exporters."""
 
     name = "otlp"
+    takes_json = False
     takes_sdk_metrics = True
 
     def __init__(

@@ -13,7 +13,6 @@ from autoinstrument import __version__
 from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.resource import SCOPE
 from autoinstrument.export.span import Event, Span
-from autoinstrument.export.spans import TASK_ID, TASK_NAME
 from autoinstrument.export.statics import Attribute, Static, Value
 from autoinstrument.export.traces import Link, Trace
 
@@ -30,7 +29,8 @@ def text(value: str) -> str:
     return _quote(value)
 
 
-def _start(key: str) -> str:
+def encoded_start(key: str) -> str:
+    """Return the beginning of an attribute."""
     start = f'{{"key":{text(key)},"value":{{"'
     if len(_KEYS) < 1000:
         _KEYS[key] = start
@@ -39,7 +39,7 @@ def _start(key: str) -> str:
 
 def attribute(key: str, value: Value) -> str:
     """Return one `KeyValue`."""
-    start = _KEYS.get(key) or _start(key)
+    start = _KEYS.get(key) or encoded_start(key)
     kind = type(value)
     if kind is bool:
         return f'{start}boolValue":{"true" if value else "false"}}}}}'
@@ -48,9 +48,6 @@ def attribute(key: str, value: Value) -> str:
     if kind is float:
         return f'{start}doubleValue":{value!r}}}}}'
     return f'{start}stringValue":{text(str(value))}}}}}'
-
-
-_TASK_NAME: Final = f'{_start(TASK_NAME)}stringValue":'
 
 
 def attributes(pairs: Iterable[Attribute]) -> str:
@@ -63,54 +60,46 @@ def span(one: Span) -> str:
     static = one.static
     place = one.place
     trace = place.trace
-    head, constant, plain = static.encoded or _encode_static(static)
-    parent = f'"parentSpanId":"{place.parent_id.to_bytes(8).hex()}",' if place.parent_id else ""
-    values = one.attributes
-    if (
-        plain
-        and len(values) == 2
-        and values[1][0] is TASK_NAME
-        and not (one.links or one.events or one.error or trace.late or place.parent_is_remote)
-        and (name := str(values[1][1])).isascii()
-    ):  # as nearly all are
-        return (
-            f'{{"traceId":"{trace.hex or _hex(trace)}",'
-            f'"spanId":"{place.span_id.to_bytes(8).hex()}",{parent}{head}'
-            f'"startTimeUnixNano":"{one.start_ns}","endTimeUnixNano":"{one.end_ns}",'
-            f'{plain}"{values[0][1]}"}}}},{_TASK_NAME}{_quote(name)}}}}}]}}'
-        )
+    head, constant, _ = static.encoded or encoded_static(static)
+    parent = f'"parentSpanId":"{place.parent_id:016x}",' if place.parent_id else ""
     rest = ""
     if one.links:
-        rest += f',"links":[{",".join([_link(item) for item in one.links])}]'
+        rest += f',"links":[{",".join([encoded_link(item) for item in one.links])}]'
     if one.events:
         rest += f',"events":[{",".join([_event(item) for item in one.events])}]'
     if one.error:
         rest += f',"status":{{"code":2,"message":{text(one.error)}}}'
     late = "," + attribute("asyncscope.trace.partial", True) if trace.late else ""
     return (
-        f'{{"traceId":"{trace.hex or _hex(trace)}","spanId":"{place.span_id:016x}",{parent}{head}'
+        f'{{"traceId":"{trace.hex or hex_of(trace)}","spanId":"{place.span_id:016x}",{parent}{head}'
         f'"startTimeUnixNano":"{one.start_ns}","endTimeUnixNano":"{one.end_ns}",'
         f'"flags":{_FLAGS | _REMOTE if place.parent_is_remote else _FLAGS},'
-        f'"attributes":[{constant},{attributes(values)}{late}]{rest}}}'
+        f'"attributes":[{constant},{attributes(one.attributes)}{late}]{rest}}}'
     )
 
 
-def _hex(trace: Trace) -> str:
+def hex_of(trace: Trace) -> str:
+    """Return the number of a trace, and keep it there for the next span."""
     trace.hex = f"{trace.trace_id:032x}"
     return trace.hex
 
 
-def _encode_static(static: Static) -> tuple[str, str, str]:
+def encoded_static(static: Static) -> tuple[str, str, str]:
+    """Return what spans of a kind share, and keep it there: name, attributes, and both for `plain`.
+
+    The last is what stands around the value of the first other attribute.
+    """
     head = f'"name":{text(static.name)},"kind":1,'
     constant = attributes(static.attributes)
     plain = ""
-    if static.is_task:
-        plain = f'"flags":{_FLAGS},"attributes":[{constant},{_start(TASK_ID)}intValue":'
+    if static.first:
+        plain = f'"flags":{_FLAGS},"attributes":[{constant},{encoded_start(static.first)}intValue":'
     static.encoded = head, constant, plain
     return static.encoded
 
 
-def _link(link: Link) -> str:
+def encoded_link(link: Link) -> str:
+    """Return one link."""
     return (
         f'{{"traceId":"{link.trace_id:032x}","spanId":"{link.span_id:016x}",'
         f'"flags":{_FLAGS},"attributes":[{attribute("asyncscope.link.kind", link.kind)}]}}'

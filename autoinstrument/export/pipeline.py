@@ -15,9 +15,10 @@ from autoinstrument.export.batch import SPARE, Batch, ExportSettings
 from autoinstrument.export.ids import WallClock
 from autoinstrument.export.live_tasks import KnownTasks, LiveTasks
 from autoinstrument.export.logs import LogRecord, LongOpen
+from autoinstrument.export.plain import PlainSpans
 from autoinstrument.export.scopes import is_housekeeping, matters, shown
 from autoinstrument.export.slices import SLICE, give_way, in_slices
-from autoinstrument.export.span import Span
+from autoinstrument.export.span import Ready
 from autoinstrument.export.spans import SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
 from autoinstrument.records import FAILED, TaskRecord, WaitRecord
@@ -30,20 +31,24 @@ _MOST_PENDING: Final = 1_000
 _GLANCES: Final = 4096  # looks at tasks in a storm between two offers of the interpreter
 
 T = TypeVar("T")
-Make = Callable[[], Span]
+Make = Callable[[], Ready]
 _Placed = list[tuple[TaskRecord, Placement]]
 
 
 class Pipeline:
     """Makes spans and log records of batches; used by one thread at a time."""
 
-    def __init__(self, settings: ExportSettings, traces: Traces) -> None:
-        """Share the placements with whoever asks in the program's threads."""
+    def __init__(self, settings: ExportSettings, traces: Traces, *, to_json: bool = False) -> None:
+        """Share the placements with whoever asks in the program's threads.
+
+        With `to_json` the spans of what is plain come encoded.
+        """
         self.traces = traces
         self.clock = WallClock()
         self.dropped = {"sampler": 0, "budget": 0}
         self.spans = 0
         self._maker = SpanMaker(self.traces, self.clock)
+        self._plain = PlainSpans(self._maker) if to_json else None
         self._budget = traces.budget
         self._long_open = LongOpen(settings.long_open_s, self.clock, self._maker.statics)
         self._findings: dict[str, list[Finding]] = {}  # by task name, for tasks still running
@@ -52,7 +57,7 @@ class Pipeline:
 
     def run(
         self, batch: Batch, unfinished: Batch | None = None
-    ) -> tuple[list[Span], list[LogRecord]]:
+    ) -> tuple[list[Ready], list[LogRecord]]:
         """Return what to export; `unfinished` is given once, at exit."""
         now_ns = time.monotonic_ns()
         self._maker.follow(batch.threads)
@@ -173,13 +178,14 @@ class Pipeline:
 
     def _task_spans(
         self, placed: _Placed, children: Mapping[int, list[Link]], now_ns: int
-    ) -> list[Span]:
+    ) -> list[Ready]:
         make = self._maker.task
-        spans = []
+        spans: list[Ready] = []
         for start in range(0, len(placed), SLICE):
-            for task, place in placed[start : start + SLICE]:
-                if not place.trace.kept:
-                    continue
+            kept = [pair for pair in placed[start : start + SLICE] if pair[1].trace.kept]
+            if self._plain is not None and not self._findings:
+                kept = self._plain.tasks(kept, children, spans)
+            for task, place in kept:
                 findings = self._findings.pop(task.name, ()) if self._findings else ()
                 links = children.get(task.serial, ()) if children else ()
                 spans.append(make(task, place, findings, links, now_ns))
@@ -224,6 +230,7 @@ class Pipeline:
 
     def _scopes(self, batch: Batch, known: KnownTasks, now_ns: int) -> Iterator[tuple[Trace, Make]]:
         statics = self._maker.statics
+        make = self._maker.scope if self._plain is None else self._plain.scope
         some = [scope for left in in_slices(batch.scopes) if (scope := shown(left, statics))]
         around = enclosing(some)
         for scope in some:
@@ -231,7 +238,7 @@ class Pipeline:
             if scope.expired_ns or scope.left_by not in {0, scope.owner_serial}:
                 place.trace.important = True
             outer = around.get(scope.serial)
-            yield place.trace, partial(self._maker.scope, scope, place, outer, now_ns)
+            yield place.trace, partial(make, scope, place, outer, now_ns)
 
     def _owner(self, task: TaskRecord | None, known: KnownTasks) -> Placement:
         if task is not None:

@@ -13,7 +13,7 @@ from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.metrics import metrics_of, program_logger_provider
 from autoinstrument.export.sender import Parcel, Sender
 from autoinstrument.export.slices import in_slices
-from autoinstrument.export.span import Span
+from autoinstrument.export.span import Ready, Span
 from autoinstrument.export.trace_settings import SDK_PROTOCOLS
 from autoinstrument.export.transport import Variables, json_transport
 
@@ -27,6 +27,8 @@ class Sink(Protocol):
     """One destination."""
 
     name: str
+    takes_json: bool
+    """Whether spans may come as JSON."""
     takes_sdk_metrics: bool
     """Whether metrics have to be the SDK's data; others read ours, which need no SDK."""
 
@@ -39,7 +41,7 @@ class Sink(Protocol):
     def pause(self) -> None:
         """Have no thread: the process forks."""
 
-    def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
+    def write(self, spans: Sequence[Any], logs: Sequence[LogRecord], metrics: Any) -> None:
         """Take a batch; returns at once. `metrics` is metrics data or None."""
 
     def finish(self, deadline_s: float) -> None:
@@ -103,6 +105,7 @@ class JsonSink:
     """OTLP over HTTP as JSON."""
 
     name = "otlp"
+    takes_json = True
     takes_sdk_metrics = False
 
     def __init__(self, sender: Sender, resource: Mapping[str, str | int]) -> None:
@@ -122,7 +125,7 @@ class JsonSink:
         """End the sending thread."""
         self._sender.pause()
 
-    def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
+    def write(self, spans: Sequence[Ready], logs: Sequence[LogRecord], metrics: Any) -> None:
         """Encode and queue."""
         for signal, items, body in requests(self._envelope, spans, logs, metrics):
             self._sender.put(Parcel(signal, body, items, len(body)))
@@ -142,15 +145,14 @@ class JsonSink:
 
 
 def requests(
-    envelope: otlp.Envelope, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any
+    envelope: otlp.Envelope, spans: Sequence[Ready], logs: Sequence[LogRecord], metrics: Any
 ) -> list[tuple[str, int, bytes]]:
     """Return signal, number of items and body of each request that a batch needs."""
     found = []
     for start in range(0, len(spans), _MOST_SPANS):
         part = spans[start : start + _MOST_SPANS]
-        found.append(
-            ("traces", len(part), envelope.spans([otlp.span(one) for one in in_slices(part)]))
-        )
+        encoded = [one if isinstance(one, str) else otlp.span(one) for one in in_slices(part)]
+        found.append(("traces", len(part), envelope.spans(encoded)))
     if logs:
         body = envelope.logs([otlp.log_record(one) for one in logs])
         found.append(("logs", len(logs), body))
@@ -169,6 +171,7 @@ class FileSink:
     """
 
     name = "file"
+    takes_json = True
     takes_sdk_metrics = False
 
     def __init__(self, path: str, resource: Mapping[str, str | int], say: Say) -> None:
@@ -194,7 +197,7 @@ class FileSink:
     def pause(self) -> None:
         """Nothing runs in the background."""
 
-    def write(self, spans: Sequence[Span], logs: Sequence[LogRecord], metrics: Any) -> None:
+    def write(self, spans: Sequence[Ready], logs: Sequence[LogRecord], metrics: Any) -> None:
         """Append one line for each request."""
         for signal, items, body in requests(self._envelope, spans, logs, metrics):
             if self._written + len(body) > _MOST_FILE_BYTES:
@@ -229,6 +232,7 @@ class ConsoleSink:
     """One line a span or log record on stderr, for a look without a backend."""
 
     name = "console"
+    takes_json = False
     takes_sdk_metrics = False
 
     def __init__(self) -> None:
@@ -272,6 +276,7 @@ class ProviderSink:
     """The program's own tracer provider: our spans pass through its processors and exporters."""
 
     name = "provider"
+    takes_json = False
     takes_sdk_metrics = False
 
     def __init__(self, resource: Mapping[str, str | int], say: Say) -> None:

@@ -67,3 +67,7 @@ class Span:
     def parent_is_remote(self) -> bool:
         """Whether that span is another process's."""
         return self.place.parent_is_remote
+
+
+Ready = Span | str
+"""A span, or one that is encoded as JSON already, where all sinks take JSON."""

@@ -6,13 +6,19 @@ from typing import Final
 from autoinstrument.export.batch import BlockedPeriod
 from autoinstrument.export.ids import GENERATOR, SCOPE, SESSION, WAIT, WallClock
 from autoinstrument.export.span import Event, Span
-from autoinstrument.export.statics import Attribute, Static, Statics, place_attributes
+from autoinstrument.export.statics import (
+    SCOPE_ID,
+    TASK_ID,
+    Attribute,
+    Static,
+    Statics,
+    place_attributes,
+)
 from autoinstrument.export.threads import Threads, fixed, thread_of
 from autoinstrument.export.traces import MOST_SPANS, Link, Placement, Trace, Traces
 from autoinstrument.findings import Finding
 from autoinstrument.records import (
     FAILED,
-    RETURNED,
     CancelOrigin,
     ContendedHold,
     GeneratorRecord,
@@ -24,7 +30,6 @@ from autoinstrument.records import (
 from autoinstrument.stacks import parked
 
 _MOST_LINKS: Final = 32
-TASK_ID: Final = "asyncscope.task.id"
 TASK_NAME: Final = "asyncscope.task.name"
 UNFINISHED: Final = ("asyncscope.unfinished", True)
 _UPPER_BOUND: Final = ("asyncscope.end.upper_bound", True)
@@ -53,22 +58,14 @@ class SpanMaker:
     ) -> Span:
         """Return a task's span; with `now_ns` (monotonic) the task is unfinished."""
         offset_ns = self.clock.offset_ns
-        outcome = record.outcome
-        if record.story is None and outcome is RETURNED and record.last_name:
-            attributes: tuple[Attribute, ...] = (
-                (TASK_ID, record.serial),
-                (TASK_NAME, record.last_name),
-            )
-        else:
-            attributes = self._task_attributes(record)
         span = Span(
             placement,
-            self.statics.of_task(record, self._fixed.get(record.loop_id) or self._thread(record)),
+            self.statics.of_task(record, self.thread_of(record)),
             record.created_ns + offset_ns,
             (record.ended_ns or now_ns) + offset_ns,
-            attributes,
+            self._task_attributes(record),
         )
-        if outcome == FAILED:
+        if record.outcome == FAILED:
             span.error = record.error_type or "exception"
         if (
             children
@@ -85,8 +82,9 @@ class SpanMaker:
         self.threads = threads
         self._fixed = fixed(threads)
 
-    def _thread(self, record: TaskRecord) -> int:
-        return thread_of(record, self.threads)
+    def thread_of(self, record: TaskRecord) -> int:
+        """Return the thread of a task, 0 when it is not known."""
+        return self._fixed.get(record.loop_id) or thread_of(record, self.threads)
 
     def _task_attributes(self, record: TaskRecord) -> tuple[Attribute, ...]:
         found: list[Attribute] = [(TASK_ID, record.serial)]
@@ -145,8 +143,8 @@ class SpanMaker:
     ) -> Span:
         """Return the span of a scope, below its owner's span or that of the scope around it."""
         attributes: list[Attribute] = [
-            ("asyncscope.scope.id", record.serial),
-            ("asyncscope.task.id", record.owner_serial),
+            (SCOPE_ID, record.serial),
+            (TASK_ID, record.owner_serial),
         ]
         if not record.left_ns:
             attributes.append(UNFINISHED)

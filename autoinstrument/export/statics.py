@@ -23,6 +23,8 @@ from autoinstrument.records import RUNNING, FlatStack, RawPlace, RawStack, TaskR
 Value = str | int | float | bool
 Attribute = tuple[str, Value]
 
+TASK_ID: Final = "asyncscope.task.id"
+SCOPE_ID: Final = "asyncscope.scope.id"
 _KEEP: Final = 10_000
 
 _AROUND_EACH_TASK: Final = "TaskHandle._run_coro"
@@ -35,13 +37,13 @@ class Static:
     `encoded` belongs to the encoder and is None until it used the part.
     """
 
-    __slots__ = ("attributes", "encoded", "is_task", "name")
+    __slots__ = ("attributes", "encoded", "first", "name")
 
     def __init__(self, name: str, attributes: tuple[Attribute, ...]) -> None:
         """Keep name and attributes."""
         self.name = name
         self.attributes = attributes
-        self.is_task = False  # so that a number and a name come first among the other attributes
+        self.first = ""  # the first of the other attributes of each such span, a number
         self.encoded: tuple[str, str, str] | None = None
 
 
@@ -133,7 +135,7 @@ class Statics:
         if len(self._whole) >= _KEEP:
             self._whole.clear()
         whole = Static(part.name, attributes)
-        whole.is_task = True
+        whole.first = TASK_ID
         # Code and stack are kept so that their ids stay their own.
         self._last = self._whole[key] = (code, flat, outcome, thread_id, record.qualname, whole)
         return whole
@@ -161,9 +163,11 @@ class Statics:
         stack = pairs(flat)
         if len(self._sites) >= _KEEP:
             self._sites.clear()
+        static = self.of_place(kind, "scope", stack)
+        static.first = SCOPE_ID
         site = self._sites[key] = Site(
             flat,
-            self.of_place(kind, "scope", stack),
+            static,
             by_library=bool(stack) and not self.is_users(stack[0]),
             around_task=bool(stack) and stack[0][0].co_qualname == _AROUND_EACH_TASK,
         )

@@ -139,7 +139,7 @@ class Traces:
         self._numbers = random.Random(os.urandom(16))  # 0.2 us a number; urandom takes 1 us
         self._remote = remote
         self._placed: dict[int, Placement] = {}
-        self._ended: dict[int, int] = {}  # serial of a creator that is over -> when
+        self.ended: dict[int, int] = {}  # serial of a creator that is over -> when
         self._by_id: dict[int, Trace] = {}
         self._more: dict[int, Trace] = {}  # the trace that continues a full one, by its number
         # Re-entrant: a signal handler of the program may start a span while we hold it.
@@ -169,7 +169,7 @@ class Traces:
         found: list[Placement],
     ) -> None:
         """Place tasks; what nearly all are, a child of a creator that is placed, in one piece."""
-        placed, ended, number = self._placed, self._ended, self.ids.of
+        placed, ended, number = self._placed, self.ended, self.ids.of
         for record in tasks:
             serial = record.serial
             placement = placed.get(serial)
@@ -251,9 +251,9 @@ class Traces:
 
     def over(self, tasks: Iterable[TaskRecord]) -> None:
         """Remember which tasks are over, for those they created that outlive them."""
-        self._ended.update([(task.serial, task.ended_ns) for task in tasks if task.ended_ns])
-        while len(self._ended) > self._keep:
-            _forget(self._ended)
+        self.ended.update([(task.serial, task.ended_ns) for task in tasks if task.ended_ns])
+        while len(self.ended) > self._keep:
+            _forget(self.ended)
 
     def outside(self) -> Placement:
         """Return a place for work that belongs to no task: a trace without a first span."""
@@ -266,14 +266,14 @@ class Traces:
 
         An end that is an upper bound says little: a creator's locals die after the creator.
         """
-        over_ns = self._ended.get(record.creator, 0)
+        over_ns = self.ended.get(record.creator, 0)
         if not over_ns or not record.ended_ns:
             return bool(over_ns)
         return record.ended_ns > over_ns + (0 if record.end_is_exact else _UNSURE_NS)
 
     def may_have_outlived(self, record: TaskRecord) -> bool:
         """Whether it is worth asking `outlived`."""
-        over_ns = self._ended.get(record.creator)
+        over_ns = self.ended.get(record.creator)
         return over_ns is not None and not 0 < record.ended_ns <= over_ns
 
     def fresh(self, of: Trace) -> Trace:

@@ -5,6 +5,8 @@ from typing import Any
 
 from autoinstrument.export.batch import Batch
 from autoinstrument.export.live_tasks import LiveTasks
+from autoinstrument.export.pipeline import Pipeline
+from autoinstrument.export.span import Span
 from autoinstrument.findings import Finding
 from autoinstrument.places import Place
 from autoinstrument.records import (
@@ -88,7 +90,8 @@ class Play:
         if error:
             record.told().error_type = error
             record.told().raised_at = place(name, 30)
-        record.trace = program
+        if program is not None:
+            record.trace = program
         self.tasks[name] = record
         return record
 
@@ -175,4 +178,12 @@ def finding(task: str, kind: str = "blocking_call") -> Finding:
     )
 
 
-__all__ = ["CANCELLED", "FAILED", "MS", "RETURNED", "Play", "finding", "place"]
+def ran(pipeline: Pipeline, batch: Batch, unfinished: Batch | None = None) -> list[Span]:
+    """Return the spans of a batch, none of which came as JSON."""
+    spans, _ = pipeline.run(batch, unfinished)
+    found = [span for span in spans if isinstance(span, Span)]
+    assert len(found) == len(spans)
+    return found
+
+
+__all__ = ["CANCELLED", "FAILED", "MS", "RETURNED", "Play", "finding", "place", "ran"]

@@ -15,7 +15,7 @@ from autoinstrument.export.statics import Statics
 from autoinstrument.export.trace_settings import make_traces
 from autoinstrument.records import FAILED, RETURNED, UNTIMED, TaskRecord
 from autoinstrument.trackers.outbox import EVERY, SHORT_WAIT_NS, SLOW_NS
-from tests.export.play import Play
+from tests.export.play import Play, ran
 
 
 def test_storm_between_two_batches_is_bounded_and_counted() -> None:
@@ -97,7 +97,7 @@ def test_span_of_a_task_whose_name_was_not_read_has_none() -> None:
     play.alive.clear()
     settings = ExportSettings(exporters=("file",))
     made = Pipeline(settings, make_traces(settings, {}, pytest.fail))
-    spans, _ = made.run(play.batch())
+    spans = ran(made, play.batch())
     assert [dict(span.attributes).get("asyncscope.task.name") for span in spans] == ["known", None]
 
 
@@ -173,7 +173,7 @@ def test_what_is_remembered_of_traces_is_bounded() -> None:
         record = play.task(f"t{number}", number, number + 1)
         traces.place(record, {})
         traces.over([record])
-    for table in (traces._placed, traces._by_id, traces._ended):
+    for table in (traces._placed, traces._by_id, traces.ended):
         assert 0 < len(table) <= most
 
 

@@ -18,7 +18,7 @@ from autoinstrument.export.batch import SPARE, Batch, ExportSettings
 from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.sampling import Budget, head_sampler
 from autoinstrument.export.trace_settings import make_traces
-from tests.export.play import FAILED, Play, finding
+from tests.export.play import FAILED, Play, finding, ran
 from tests.export.test_golden import export
 
 
@@ -102,7 +102,7 @@ def test_budget_drops_whole_traces_and_keeps_what_matters() -> None:
     play.task("found", 202, 900)
     play.task("slow", 203, 1900)
     made = pipeline(10)
-    spans, _ = made.run(play.batch(findings=[finding("found")]))
+    spans = ran(made, play.batch(findings=[finding("found")]))
     names = {span.static.name for span in spans}
     assert {"bad", "worse", "found", "slow"} <= names
     assert {name[1:] for name in names if name[0] == "r"} == {
@@ -119,12 +119,12 @@ def test_dropped_trace_that_fails_later_is_kept_from_then_on() -> None:
     play.task("early", 2, 10, by="root")
     play.task("late", 3, by="root")
     made = pipeline(1)
-    first, _ = made.run(play.batch("big"))
+    first = ran(made, play.batch("big"))
     made._budget.spend(10)
-    second, _ = made.run(play.batch("early"))
+    second = ran(made, play.batch("early"))
     play.tasks["late"].ended_ns, play.tasks["late"].outcome = 900, FAILED
     play.tasks["late"].told().error_type = "ValueError"
-    third, _ = made.run(play.batch("late"))
+    third = ran(made, play.batch("late"))
     names = [[span.static.name for span in spans] for spans in (first, second, third)]
     assert names == [["big"], [], ["late"]]
     assert third[0].trace.late
@@ -135,7 +135,7 @@ def test_unfinished_work_is_within_the_same_rules() -> None:
     play = Play()
     play.task("open", 1)
     made = pipeline(10)
-    spans, _ = made.run(Batch(), Batch(tasks=[play.tasks["open"]]))
+    spans = ran(made, Batch(), Batch(tasks=[play.tasks["open"]]))
     assert [span.static.name for span in spans] == ["open"]
 
 
@@ -147,7 +147,7 @@ def test_storm_is_cut_before_tasks_are_placed() -> None:
     play.task("bad", 1, 900, by="cause", outcome=FAILED, error="ValueError")
     play.tasks["cause"] = play.tasks.pop("cause")  # it ends later
     made = pipeline(1)
-    spans, _ = made.run(play.batch())
+    spans = ran(made, play.batch())
     assert {"bad", "cause"} < {span.static.name for span in spans}
     assert made.dropped["budget"] == 1002 - len(spans)
     assert play.tasks["r900"].trace is None
@@ -161,7 +161,7 @@ def test_storm_of_scopes_and_waits_of_one_task_is_cut() -> None:
     waits = [play.wait("main", n, n + 5) for n in range(600)]
     waits[590].how = "broken off"
     made = pipeline(10)
-    spans, _ = made.run(play.batch(scopes=scopes, waits=waits))
+    spans = ran(made, play.batch(scopes=scopes, waits=waits))
     most = 20 + SPARE
     names = Counter(span.static.name for span in spans)
     assert names == {"main": 1, "asyncio.timeout": most + 1, "lock wait": most + 1}

@@ -10,7 +10,7 @@ from autoinstrument.export.pipeline import Pipeline
 from autoinstrument.export.statics import Statics
 from autoinstrument.export.trace_settings import make_traces
 from autoinstrument.records import CANCELLED, ENDED, RETURNED, TaskRecord
-from tests.export.play import Play, flat, function
+from tests.export.play import Play, flat, function, ran
 
 LIBRARY = function("spawn", "/env/lib/python3/site-packages/lib/pool.py", 7)
 
@@ -64,7 +64,7 @@ def test_end_that_nobody_saw_is_an_upper_bound_for_a_plain_task_too() -> None:
         record = play.task(name, 1, 2, outcome=outcome)
         record.story = None
     made = Pipeline(ExportSettings(), make_traces(ExportSettings(), {}, pytest.fail))
-    spans, _ = made.run(play.batch())
+    spans = ran(made, play.batch())
     told = {
         span.static.name: "asyncscope.end.upper_bound" in dict(span.attributes) for span in spans
     }
