@@ -9,11 +9,12 @@ Runs in the agent's thread.
 
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 from time import monotonic_ns
 from typing import Final
 
 from autoinstrument import stacks
-from autoinstrument.records import TaskRecord, WaitRecord
+from autoinstrument.records import OpenWait, TaskRecord, wait_record
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.resources import ResourceTracker
 from autoinstrument.trackers.roster import Roster
@@ -40,8 +41,8 @@ class Looks:
         self.tasks: Roster[TaskRecord] = Roster(
             tasks.live, lambda: tasks.created, lambda task: bool(task.ended_ns) or task() is None
         )
-        self._waits: Roster[WaitRecord] = Roster(
-            resources.waiting, lambda: resources.waits, _is_over
+        self._waits: Roster[OpenWait] = Roster(
+            resources.waiting, lambda: resources.waits, _is_over, itemgetter(3)
         )
         self._tasks = tasks
         self._moments = moments
@@ -66,7 +67,7 @@ class Looks:
             self._look_at_tasks(now_ns)
         waits = self._waits.turn(MOST_LOOKS)
         if waits:
-            self._moments.fire("locks_waited_for", now_ns, waits)
+            self._moments.fire("locks_waited_for", now_ns, [wait_record(wait) for wait in waits])
 
     def _look_at_tasks(self, now_ns: int) -> None:
         rounds = self.tasks.rounds
@@ -121,5 +122,5 @@ def _moved(record: TaskRecord, task: object) -> bool:
     return record.waiter_id != (id(waiter) if waiter is not None else 0)
 
 
-def _is_over(wait: WaitRecord) -> bool:
-    return wait.op != "acquire" or bool(wait.ended_ns) or wait.task.wait is not wait
+def _is_over(wait: OpenWait) -> bool:
+    return wait[1] != "acquire" or wait[5].open_wait is not wait

@@ -103,6 +103,15 @@ LeftScope = tuple[OpenScope, "TaskRecord", int]
 """A scope that its own task left in order, the task, and when; see `left_record`."""
 
 
+OpenWait = list[Any]
+"""A task's wait for a lock, queue or event, as it is written down when it begins: record of the
+lock, operation, time, number, how often the lock had changed hands, record of the task, and its
+`WaitRecord`, which is None until somebody asks (`wait_record`)."""
+
+EndedWait = tuple[OpenWait, int]
+"""A wait that ended well and was short, and when it ended; see `ended_wait`."""
+
+
 class _Placed:
     """A record that knows where its thing began, by `flat_stack`."""
 
@@ -165,12 +174,12 @@ class TaskRecord(_Placed, weakref.ref[Any]):
         "last_name",
         "loop_id",
         "open_scopes",
+        "open_wait",
         "outcome",
         "parked_ns",
         "qualname",
         "serial",
         "story",
-        "wait",
         "waiter_id",
     )
 
@@ -186,7 +195,7 @@ class TaskRecord(_Placed, weakref.ref[Any]):
     ended_ns: int
     outcome: str
     open_scopes: list[OpenScope] | None  # entered and not left, outermost first
-    wait: "WaitRecord | None"
+    open_wait: OpenWait | None
     story: _TaskStory | None
     # Both are as they were at the last look at the task (`looks.py`).
     waiter_id: (
@@ -198,6 +207,12 @@ class TaskRecord(_Placed, weakref.ref[Any]):
     def scopes(self) -> "list[ScopeRecord]":
         """The records of its scopes that were entered and not left, outermost first."""
         return [scope_record(entry, self) for entry in tuple(self.open_scopes or ())]
+
+    @property
+    def wait(self) -> "WaitRecord | None":
+        """The record of what it waits for: a lock, a queue or an event."""
+        entry = self.open_wait
+        return wait_record(entry) if entry is not None else None
 
     @property
     def ended(self) -> bool:
@@ -531,15 +546,15 @@ def _is_held(lock: Any, owner: TaskRecord) -> bool:
 class WaitRecord:
     """One task waiting for one thing: a lock, a queue, an event or a process.
 
-    `flat_stack` is None until somebody needs it beyond the wait: while a task waits, the place
-    can be read from the task itself.
+    It is made when there is something to tell of the wait or somebody asks. `flat_stack` is None
+    until somebody needs it beyond the wait: while a task waits, the place can be read from the task
+    itself.
     """
 
     __slots__ = (
         "ended_ns",
         "flat_stack",
         "how",
-        "key",
         "lock",
         "op",
         "passed",
@@ -549,7 +564,6 @@ class WaitRecord:
     )
 
     serial: int
-    key: int  # identity of the future that the task waits for, or its number with a minus
     task: TaskRecord
     lock: LockRecord
     op: str  # `acquire`, `get`, `put`, `join` or `wait`
@@ -574,6 +588,49 @@ class WaitRecord:
     def after(self) -> int:
         """How often the lock has changed hands since the wait began."""
         return self.lock.handovers - self.passed
+
+
+def wait_record(entry: OpenWait) -> WaitRecord:
+    """Return the record of a wait, made now if nobody has asked for it.
+
+    May be called in any thread; two that ask at once get the same record. Who ends a wait takes
+    it from its task first and then looks for its record: one that was made in between is ended
+    here.
+    """
+    lock, op, started_ns, serial, passed, task, record = entry
+    if record is not None:
+        known: WaitRecord = record
+        return known
+    made = WaitRecord()
+    made.lock = lock
+    made.op = op
+    made.started_ns = started_ns
+    made.serial = serial
+    made.passed = passed
+    made.task = task
+    made.flat_stack = None
+    made.ended_ns = 0
+    made.how = ""
+    task.remember_name()
+    if entry[-1] is None:
+        entry[-1] = made
+    if task.open_wait is not entry and not entry[-1].ended_ns:
+        made = entry[-1]
+        made.how = "resolved"
+        made.ended_ns = monotonic_ns()
+    found: WaitRecord = entry[-1]
+    return found
+
+
+def ended_wait(left: "WaitRecord | EndedWait") -> WaitRecord:
+    """Return the record of a wait that is over, out of the outbox."""
+    if isinstance(left, WaitRecord):
+        return left
+    entry, ended_ns = left
+    record = wait_record(entry)
+    record.how = "resolved"
+    record.ended_ns = ended_ns
+    return record
 
 
 class GatherRecord:

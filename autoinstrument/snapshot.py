@@ -31,7 +31,7 @@ class Task(NamedTuple):
     created_at: FlatStack
     loop_id: int
     waits_since_ns: int  # when it was first seen to wait for the same thing, 0 when it was not
-    wait: Any  # the record of its wait for a lock, queue or event, or None
+    wait: Any  # its wait for a lock, queue or event (`records.OpenWait`), or None
 
 
 class Snapshot:
@@ -76,7 +76,7 @@ class Snapshot:
                 "age_s": (self.began_ns - task.created_ns) / 1e9,
                 "created_at": places[stack],
                 "parked_s": (self.began_ns - task.waits_since_ns) / 1e9 * bool(task.waits_since_ns),
-                "waits_for": f"{wait.lock.kind} #{wait.lock.serial}" if wait is not None else "",
+                "waits_for": f"{wait[0].kind} #{wait[0].serial}" if wait is not None else "",
             }
 
 
@@ -106,5 +106,5 @@ def _columns(record: TaskRecord) -> tuple[Any, ...]:
         record.flat_stack,
         record.loop_id,
         record.waits_since_ns,
-        record.wait,
+        record.open_wait,
     )

@@ -126,7 +126,7 @@ def holder_goes_on(world: World, wait: WaitRecord) -> bool:
     holds = wait.lock.holds
     for hold in holds:
         owner = helper_parent(world, hold)
-        if owner.wait is None and stacks.awaited(owner()) is None:
+        if owner.open_wait is None and stacks.awaited(owner()) is None:
             return True
     return not holds
 

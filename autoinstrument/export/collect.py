@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from autoinstrument.export.batch import SPARE, Batch, BlockedPeriod
 from autoinstrument.export.live_tasks import LiveTasks
 from autoinstrument.export.threads import LoopThreads
-from autoinstrument.records import UNTIMED, LoopRecord, RawStack, TaskRecord
+from autoinstrument.records import (
+    UNTIMED,
+    LoopRecord,
+    RawStack,
+    TaskRecord,
+    ended_wait,
+    wait_record,
+)
 from autoinstrument.trackers.outbox import TaskOutbox, take_all
 from autoinstrument.trackers.roster import Newcomers
 from autoinstrument.trackers.tasks import outcome_of
@@ -85,7 +92,7 @@ class Collector:
             tasks=[task for task in tasks if task.serial > first] if first else tasks,
             left_out=left_out,
             scopes=scopes,
-            waits=_emptied(world.resources.outbox),
+            waits=[ended_wait(left) for left in _emptied(world.resources.outbox)],
             holds=holds,
             sessions=[session for session in sessions if session.serial > self._first_session],
             generators=generators,
@@ -137,7 +144,11 @@ class Collector:
             scopes=[
                 s for s in world.scopes.open if s.owner_serial > first and s.entered_ns != UNTIMED
             ],
-            waits=[w for w in list(world.resources.waiting.values()) if w.task.serial > first],
+            waits=[
+                wait_record(entry)
+                for task, entry in list(world.resources.waiting.items())
+                if task > first
+            ],
             holds=[h for h in world.resources.contended_holds() if h.hold.owner_serial > first],
             sessions=[
                 session

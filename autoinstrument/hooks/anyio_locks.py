@@ -27,9 +27,10 @@ _LOCK: Final = "anyio.Lock"
 _SEMAPHORE: Final = "anyio.Semaphore"
 _FUTURE: Final = "fut: asyncio.Future[None] ="
 _GIVEN_TO_OTHERS: Final = "if self._waiters:\n" + indented(told("given_back", "self"))
+_LEFT: Final = told("wait_over", "self", "fut")
 _WAIT_LEFT: Final = """
 try:
-    port.wait_over(fut)
+    port.wait_over(self, fut)
 except NameError:  # it has not waited
     pass
 except Exception as asyncscope_error:
@@ -100,9 +101,9 @@ def install(
         port,
         at_once,
         Edit("before", "port.refused(self)", "raise RuntimeError('Attempted to acquire"),
-        Edit("after", waits("acquire", _LOCK, "fut", 1), _FUTURE),
-        Edit("after", wait_over("fut") + owned, "await fut"),
-        Edit("before", wait_over("fut"), "self._waiters.remove(item)"),
+        Edit("after", waits("acquire", _LOCK, 1, "owner"), _FUTURE),
+        Edit("after", wait_over("acquire", "fut") + owned, "await fut"),
+        Edit("before", _LEFT, "self._waiters.remove(item)"),
         Edit("before", _WAIT_LEFT, "raise"),  # cancelled when the lock was its own already
     )
     patches.weave("anyio locks", lock, "acquire_nowait", port, at_once)
@@ -125,9 +126,9 @@ def _semaphores(patches: Patches, module: ModuleType, port: AnyioLockPort) -> No
         "acquire",
         port,
         Edit("after", taken, "self._value -= 1"),
-        Edit("after", waits("acquire", _SEMAPHORE, "fut"), _FUTURE),
-        Edit("before", wait_over("fut"), "try:\n    self._waiters.remove(fut)"),
-        Edit("after", wait_over("fut") + taken, "await fut"),
+        Edit("after", waits("acquire", _SEMAPHORE, 0, "known_holds[0].owner"), _FUTURE),
+        Edit("before", _LEFT, "try:\n    self._waiters.remove(fut)"),
+        Edit("after", wait_over("acquire", "fut") + taken, "await fut"),
     )
     patches.weave(
         "anyio semaphores",

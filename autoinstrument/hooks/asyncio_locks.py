@@ -13,9 +13,12 @@ from typing import Any, Final
 
 from autoinstrument.hooks.lock_edits import (
     PERMIT_RELEASED,
+    TOLD,
     SynchronisationPort,
+    got,
     indented,
     permit_got,
+    wait_left,
     wait_over,
     waits,
 )
@@ -51,7 +54,9 @@ except Exception:
 """
 _LOCK_GIVEN: Final = f"""
 if port.lively and port_last.lock() is not self:
-    asyncscope_record = port_taken(port_id(self))
+    asyncscope_record = port_last.lively
+    if asyncscope_record() is not self:
+        asyncscope_record = port_taken(port_id(self))
     if asyncscope_record is not None:
         try:
             asyncscope_plain = (
@@ -93,7 +98,6 @@ try:{_calm("semaphore")}
 except Exception:
 {indented(PERMIT_RELEASED)}
 """
-_LOCK_GOT: Final = told("got", "self", "fut", "'asyncio.Lock'")
 _ITEM_TAKEN: Final = f"""
 try:
     asyncscope_known = port_takers(port_id(self))[-1]() is {RUNNING}
@@ -179,9 +183,9 @@ def install(
         "acquire",
         port,
         Edit("begins", _LOCK_TAKEN, "if not self._locked and"),
-        Edit("after", waits("acquire", "asyncio.Lock", "fut", 1), fut),
-        Edit("after", _LOCK_GOT, "await fut"),
-        Edit("after", wait_over("fut"), removed),
+        Edit("after", waits("acquire", "asyncio.Lock", 1, "owner"), fut),
+        Edit("after", TOLD + got("asyncio.Lock"), "await fut"),
+        Edit("after", wait_left("fut"), removed),
     )
     patches.weave("locks", Lock, "release", port, Edit("entry", _LOCK_GIVEN))
     patches.weave(
@@ -190,8 +194,9 @@ def install(
         "acquire",
         port,
         Edit("returns", _PERMIT_TAKEN),
-        Edit("after", waits("acquire", "asyncio.Semaphore", "fut"), fut),
-        Edit("after", wait_over("fut"), removed),
+        Edit("after", waits("acquire", "asyncio.Semaphore", 0, "known_holds[0].owner"), fut),
+        Edit("after", TOLD + wait_over("acquire", "fut"), "await fut"),
+        Edit("after", wait_left("fut"), removed),
     )
     patches.weave("semaphores", Semaphore, "release", port, Edit("entry", _PERMIT_GIVEN))
     for holder, kind in ((Event, "asyncio.Event"), (Condition, "asyncio.Condition")):
@@ -200,8 +205,9 @@ def install(
             holder,
             "wait",
             port,
-            Edit("after", waits("wait", kind, "fut"), fut),
-            Edit("after", wait_over("fut"), removed),
+            Edit("after", waits("wait", kind), fut),
+            Edit("after", TOLD + wait_over("wait", "fut"), "await fut"),
+            Edit("after", wait_left("fut"), removed),
         )
     _barriers(patches, port)
     _queues(patches, port)
@@ -221,9 +227,9 @@ def _queues(patches: Patches, port: LockPort) -> None:
             Queue,
             name,
             port,
-            Edit("after", waits(name, "asyncio.Queue", future), f"{future} = self._get_loop()"),
-            Edit("after", wait_over(future), f"await {future}"),
-            Edit("before", wait_over(future), f"{future}.cancel()"),
+            Edit("after", waits(name, "asyncio.Queue"), f"{future} = self._get_loop()"),
+            Edit("after", wait_over(name, future), f"await {future}"),
+            Edit("before", told("wait_over", "self", future), f"{future}.cancel()"),
             *([Edit("returns", _ITEM_TAKEN)] if name == "get" else []),
         )
 

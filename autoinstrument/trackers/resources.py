@@ -32,7 +32,7 @@ from autoinstrument.trackers.outbox import SHORT_WAIT_NS
 from autoinstrument.trackers.waits import WaitTracker, nothing
 
 _HOLD_DEPTH: Final = 4
-_GOT_DEPTH: Final = 3
+GOT_DEPTH: Final = 3  # frames of a place that woven code compares with the next one
 _MOST_HOLDS: Final = 1000
 _CAN_BE_CALM: Final = frozenset({"asyncio.Semaphore"})  # besides locks that have one owner
 
@@ -89,42 +89,21 @@ class ResourceTracker(WaitTracker):
         if not owner.last_name:
             owner.remember_name()
 
-    def got(self, lock: Any, future: Any, kind: str) -> None:
+    def got(self, lock: Any, kind: str) -> None:
         """Record that a wait is over and the running task has the lock; one task has it at a time.
 
         Called by `acquire()` itself: its callers are the frames above.
         """
-        wait = self.waiting.pop(id(future), None)
+        wait = self._own_wait(lock)
         if wait is None:
             self.taken(lock, kind)
             return
-        record = wait.lock
-        task = wait.task
-        wait.ended_ns = record.taken_ns = now_ns = monotonic_ns()
-        wait.how = "resolved"
-        task.wait = None
-        record.waiting -= 1
-        record.acquired = record.placed = record.acquired + 1
+        record, task = wait[0], wait[5]
         record.owner = task
-        took_ns = now_ns - wait.started_ns
-        record.wait_total_ns += took_ns
-        if took_ns > record.wait_max_ns:  # noqa: PLR1730 # max() would be another call
-            record.wait_max_ns = took_ns
-        place = record.place
-        caller, outer = sys._getframe(2), sys._getframe(3)
-        if not (
-            len(place) == 2 * _GOT_DEPTH
-            and place[2] is caller.f_code
-            and place[3] == caller.f_lasti
-            and place[4] is outer.f_code
-            and place[5] == outer.f_lasti
-        ):
-            record.place = capture_flat(sys._getframe(1), _GOT_DEPTH, task)
-        long = took_ns >= self.short_ns and self._add_up(wait, took_ns)
-        if long or record.serial in self.watched:
-            self._tell_end(wait, sys._getframe(1))
-        elif self.outbox is not None:
-            self._hand_over(wait, sys._getframe(1), self.outbox)
+        record.taken_ns = monotonic_ns()
+        record.place = capture_flat(sys._getframe(1), GOT_DEPTH, task)
+        record.acquired = record.placed = record.acquired + 1
+        self._end(wait, resolved=True, frame=sys._getframe(1))
 
     def given_back(self, lock: Any) -> None:
         """Record that the running task gives back a lock that one task has, rightly or not."""
@@ -144,6 +123,7 @@ class ResourceTracker(WaitTracker):
                     self.held.append(ContendedHold(hold, now_ns, record.waiting))
         elif owner is task and owner is not None and not record.news:
             del self.lively[record.key]
+            self.last.lively = nothing
             record.hold = None
             self.calm[record.key] = record
             return
@@ -164,8 +144,8 @@ class ResourceTracker(WaitTracker):
 
         anyio's `acquire()` then gives the lock back before it raises.
         """
-        wait = task.wait if task is not None else None
-        if wait is None or wait.lock is not record or wait.op != "acquire":
+        wait = task.open_wait if task is not None else None
+        if wait is None or wait[0] is not record or wait[1] != "acquire":
             return False
         self._end(wait, resolved=True, frame=sys._getframe(2))
         return True

@@ -13,18 +13,11 @@ always in that order. So the last few are looked at again.
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Final, Generic, TypeVar
 
-if TYPE_CHECKING:  # making one takes long
-    from typing import Protocol
-
-    class Numbered(Protocol):
-        """A record that is numbered in the order of creation."""
-
-        serial: int
-
-
-R = TypeVar("R", bound="Numbered")
+R = TypeVar("R")
+_SERIAL: Final[Callable[[Any], int]] = attrgetter("serial")
 _AGAIN: Final = 64
 _SLICE: Final = 1_000
 _give_way = time.sleep  # bound before a test suite mocks it
@@ -33,13 +26,20 @@ _give_way = time.sleep  # bound before a test suite mocks it
 class Newcomers(Generic[R]):
     """Finds what was added to a registry since the last time; used in one thread at a time."""
 
-    def __init__(self, live: dict[int, R], made: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        live: dict[int, R],
+        made: Callable[[], int],
+        serial: Callable[[R], int] = _SERIAL,
+    ) -> None:
         """Begin with nothing.
 
         Args:
             live: the registry, to whose end new records are added by any thread.
             made: returns how many records were numbered so far.
+            serial: returns the number of a record, by the order of creation.
         """
+        self._serial = serial
         self._live = live
         self._made = made
         self._known = 0
@@ -55,18 +55,24 @@ class Newcomers(Generic[R]):
             latest = list(islice(reversed(self._live.values()), made - self._known + 2 * _AGAIN))
         except RuntimeError:  # changed meanwhile, where threads really run at the same time
             return []
-        known, last = self._known - _AGAIN, self._last
+        known, last, serial = self._known - _AGAIN, self._last, self._serial
         self._is_settled = made == self._known
         self._known = made
-        self._last = {record.serial for record in latest if record.serial > made - _AGAIN}
-        return [record for record in latest if record.serial > known and record.serial not in last]
+        self._last = {serial(record) for record in latest if serial(record) > made - _AGAIN}
+        return [
+            record for record in latest if serial(record) > known and serial(record) not in last
+        ]
 
 
 class Roster(Generic[R]):
     """Goes through a registry in turns; used in one thread at a time."""
 
     def __init__(
-        self, live: dict[int, R], made: Callable[[], int], is_over: Callable[[R], bool]
+        self,
+        live: dict[int, R],
+        made: Callable[[], int],
+        is_over: Callable[[R], bool],
+        serial: Callable[[R], int] = _SERIAL,
     ) -> None:
         """Start empty.
 
@@ -74,10 +80,11 @@ class Roster(Generic[R]):
             live: the registry, to whose end new records are added by any thread.
             made: returns how many records were numbered so far.
             is_over: whether a record can be dropped.
+            serial: returns the number of a record, by the order of creation.
         """
         self.rounds = 0
         self._live = live
-        self._new = Newcomers(live, made)
+        self._new = Newcomers(live, made, serial)
         self._is_over = is_over
         self._due: list[R] = []
         self._done: list[R] = []

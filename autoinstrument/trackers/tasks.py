@@ -129,7 +129,7 @@ class TaskTracker(CancellationTracker):
             record.ended_ns = record.creator = 0
             record.waiter_id = -1
             record.outcome = record.last_name = ""
-            record.open_scopes = record.wait = record.story = None
+            record.open_scopes = record.open_wait = record.story = None
             if not _SEES_ENDS:  # and the name is there already
                 name = task.get_name() if type(task) is asyncio.Task else None
                 record.last_name = name if type(name) is str else name_of(task, record.serial)

@@ -7,6 +7,7 @@ import pytest
 
 from autoinstrument.findings import Finding
 from autoinstrument.monitors import shared_world
+from autoinstrument.records import wait_record
 from autoinstrument.world import World
 
 MS = 1_000_000
@@ -36,11 +37,12 @@ async def queue_up(
     for task in (holder, waiter):
         world.tasks.task_created(task, task.get_coro(), None)
     await asyncio.sleep(0)
-    (record,) = [record for record in world.resources.waiting.values() if record.lock() is lock]
-    record.started_ns -= 2_000 * MS
+    (entry,) = [entry for entry in world.resources.waiting.values() if entry[0]() is lock]
+    entry[2] -= 2_000 * MS
     if not holder_waits:  # it has been made ready by its sleep(0), as on a loop that is behind
         assert not holder.done()
     world.moments.fire("tick", time.monotonic_ns())
+    record = wait_record(entry)
     record.passed -= 3
 
     async def over() -> None:

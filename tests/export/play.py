@@ -107,7 +107,6 @@ class Play:
 
     def wait(self, owner: str, started: int, ended: int = 0, op: str = "acquire") -> WaitRecord:
         record = WaitRecord()
-        record.key = -1
         record.task = self.tasks[owner]
         record.lock = self._lock()
         record.op = op

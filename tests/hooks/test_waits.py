@@ -10,7 +10,7 @@ import anyio.to_thread
 import pytest
 
 from autoinstrument import ResourceMonitor
-from autoinstrument.records import RawStack
+from autoinstrument.records import RawStack, wait_record
 from tests.hooks.conftest import Install
 
 State = tuple[list[str], list[str]]
@@ -160,7 +160,7 @@ def test_limiter_of_threads_shows_the_tasks(install: Install) -> None:
         tasks = start("ab", work)
         await until(lambda: limiter.statistics().tasks_waiting == 1)
         assert states("anyio.CapacityLimiter") == [(["a"], ["b"])]
-        (wait,) = agent.world.resources.waiting.values()
+        (wait,) = map(wait_record, agent.world.resources.waiting.values())
         (hold,) = wait.lock.holds
         assert functions(wait.stack)[0] == functions(hold.stack)[0] == "run_sync"
         assert "work" in functions(hold.stack)

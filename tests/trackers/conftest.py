@@ -95,7 +95,7 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage()
-    for module in (tasks, scopes, waits, generators):
+    for module in (tasks, scopes, generators):
         monkeypatch.setattr(module, "running_task", made.current_task)
     monkeypatch.setattr(tasks, "_current_tasks", made)  # asked itself before Python 3.12
     for module in (tasks, cancellations, scopes, resources, waits, generators, sessions, loops):

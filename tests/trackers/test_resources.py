@@ -8,8 +8,8 @@ from collections.abc import Generator
 
 import pytest
 
-from autoinstrument.records import LockRecord
-from tests.trackers.conftest import FakeTask, Stage, Thing
+from autoinstrument.records import LockRecord, ended_wait, wait_record
+from tests.trackers.conftest import Stage, Thing
 
 LONG = 5_000_000  # ns; shorter holds and waits are not shown
 
@@ -77,7 +77,7 @@ def test_wait_is_measured_from_start_to_end(stage: Stage) -> None:
     record, wait = stage.resources.locks[id(lock)], stage.tasks.live[id(task)].wait
     assert wait is not None
     assert (wait.op, wait.started_ns, wait.ended_ns) == ("acquire", 1_000, 0)
-    assert list(stage.resources.waiting.values()) == [wait]
+    assert [wait_record(entry) for entry in stage.resources.waiting.values()] == [wait]
     stage.now_ns = 4_000
     stage.resources.wait_ended(lock)
     assert (wait.ended_ns, wait.how) == (4_000, "resolved")
@@ -139,31 +139,31 @@ def test_hold_that_others_wait_for_is_handed_to_exporters(stage: Stage) -> None:
 
 def test_short_waits_and_holds_are_for_the_histogram_alone(stage: Stage) -> None:
     stage.resources.held, stage.resources.outbox = deque(), deque()
-    lock, future, event = Thing(), FakeTask(), Thing()
+    lock, event = Thing(), Thing()
     owner = stage.begin("owner")
     stage.resources.taken(lock, "asyncio.Lock")
     waiter = stage.begin("waiter")
-    stage.resources.wait_started(lock, "acquire", future=future)
+    stage.resources.wait_started(lock, "acquire")
     stage.running, stage.now_ns = owner, 1_000_999
     stage.resources.given_back(lock)
     stage.running = waiter
-    stage.resources.got(lock, future, "asyncio.Lock")
-    (wait,) = stage.resources.outbox
+    stage.resources.got(lock, "asyncio.Lock")
+    (wait,) = map(ended_wait, stage.resources.outbox)
     assert (wait.ended_ns - wait.started_ns, wait.flat_stack) == (999_999, None)
     assert (list(stage.resources.held), stage.resources.contended) == ([], 0)
     stage.resources.wait_started(event, "wait")
     stage.resources.wait_ended(event)
-    assert list(stage.resources.outbox) == [wait]
+    assert [ended_wait(left) for left in stage.resources.outbox] == [wait]
 
 
 def test_wait_that_may_be_shown_keeps_its_place(stage: Stage) -> None:
     stage.resources.outbox = deque()
-    lock, future = Thing(), FakeTask()
+    lock = Thing()
     stage.begin("waiter")
-    stage.resources.wait_started(lock, "acquire", future=future)
+    stage.resources.wait_started(lock, "acquire")
     stage.now_ns = LONG
-    stage.resources.got(lock, future, "asyncio.Lock")
-    (wait,) = stage.resources.outbox
+    stage.resources.got(lock, "asyncio.Lock")
+    (wait,) = map(ended_wait, stage.resources.outbox)
     assert "test_wait_that_may_be_shown_keeps_its_place" in [code.co_name for code, _ in wait.stack]
 
 
@@ -220,9 +220,9 @@ def test_lock_of_one_owner_says_who_has_it_since_when_and_where(stage: Stage) ->
 def test_lock_of_one_owner_goes_to_who_waited(stage: Stage) -> None:
     stage.resources.held = deque()
     lock, record = owned(stage)
-    owner, future = stage.running, FakeTask()
+    owner = stage.running
     waiter = stage.begin("waiter")
-    stage.resources.wait_started(lock, "acquire", future=future)
+    stage.resources.wait_started(lock, "acquire")
     (lasting,) = stage.resources.contended_holds()
     stage.running, stage.now_ns = owner, LONG
     stage.resources.given_back(lock)
@@ -230,7 +230,7 @@ def test_lock_of_one_owner_goes_to_who_waited(stage: Stage) -> None:
     assert held.hold is lasting.hold
     assert (held.ended_ns, held.waiters, record.handovers, record.holds) == (LONG, 1, 1, [])
     stage.running, stage.now_ns = waiter, LONG + 2_000
-    stage.resources.got(lock, future, "asyncio.Lock")
+    stage.resources.got(lock, "asyncio.Lock")
     (hold,) = record.holds
     assert (hold.owner_name, hold.at_ns, record.waiting, record.wait_total_ns) == (
         ("waiter", LONG + 2_000, 0, LONG + 1_000)
@@ -271,10 +271,10 @@ def test_end_of_a_wait_is_told_once_a_task_has_waited_long_for_one_lock(stage: S
     task, lock = stage.begin("t"), Thing()
     told = []
     for _ in range(4):
-        stage.resources.wait_started(lock, "acquire", future=task)
+        stage.resources.wait_started(lock, "acquire")
         stage.now_ns += 1_000
         task.over = True
-        stage.resources.wait_over(task)
+        stage.resources.wait_over(lock, task)
         told.append(len(stage.moments_told()))
     assert told == [0, 0, 1, 1]
     assert stage.resources.waiting == {}
@@ -287,9 +287,9 @@ def test_waits_of_less_than_a_thousandth_of_what_is_told_are_not_added_up(
     task, lock = stage.begin("t"), Thing()
     task.over = True
     for _ in range(1_000):
-        stage.resources.wait_started(lock, "acquire", future=task)
+        stage.resources.wait_started(lock, "acquire")
         stage.now_ns += took_ns
-        stage.resources.wait_over(task)
+        stage.resources.wait_over(lock, task)
     assert stage.moments_told() == ["lock_wait_ended"] * told
     record = stage.resources.locks[id(lock)]
     assert (record.wait_total_ns, record.waiting, record.waits) == (1_000 * took_ns, 0, 1_000)
@@ -300,8 +300,8 @@ def test_wait_reads_its_place_from_the_waiting_task(stage: Stage) -> None:
     coroutine = parks()
     coroutine.send(None)
     vars(task)["get_coro"] = lambda: coroutine
-    stage.resources.wait_started(Thing(), "get", future=task)
-    (wait,) = stage.resources.waiting.values()
+    stage.resources.wait_started(Thing(), "get")
+    (wait,) = map(wait_record, stage.resources.waiting.values())
     assert [code.co_name for code, _ in wait.stack] == ["sleeps", "parks"]
     coroutine.close()
 
@@ -431,4 +431,4 @@ def test_waits_inside_of_a_barrier_are_the_barriers_one_wait(stage: Stage) -> No
     resources.wait_ended(barrier, resolved=False)  # told once more: nothing
     assert (wait.how, wait.lock.waiting, resources.waiting) == ("resolved", 0, {})
     resources.wait_started(condition, "wait", None, "asyncio.Condition", 0)
-    assert [wait.lock.kind for wait in resources.waiting.values()] == ["asyncio.Condition"]
+    assert [entry[0].kind for entry in resources.waiting.values()] == ["asyncio.Condition"]
