@@ -6,6 +6,7 @@ name the parent of a span: two threads that ask for the same record get the same
 
 import os
 import time
+from collections.abc import Iterable
 from typing import Final
 
 TASK: Final = 0
@@ -33,6 +34,11 @@ class SpanIds:
         """Return the number of a record's span; never 0."""
         # An odd factor makes a bijection of 64 bits; the seed keeps processes apart.
         return ((serial << 3 | kind) * _ODD + self._seed) & _MASK or 1
+
+    def of_all(self, kind: int, serials: Iterable[int]) -> list[int]:
+        """Return the numbers of the spans of many records."""
+        seed = self._seed
+        return [((serial << 3 | kind) * _ODD + seed) & _MASK or 1 for serial in serials]
 
     def another(self) -> int:
         """Return a number for something that has no serial of its own."""

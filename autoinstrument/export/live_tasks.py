@@ -98,10 +98,16 @@ class KnownTasks:
 
     def created_by(self, creators: set[int]) -> list[TaskRecord]:
         """Return the tasks that were created by one of these, and are none of them."""
-        found = [t for t in self._here.values() if t.creator in creators]
+        found = [
+            t for t in self._here.values() if t.serial not in creators and t.creator in creators
+        ]
         if not self._live.creators.isdisjoint(creators):
-            found += [t for t in self._live if t.creator in creators and t.serial not in self._here]
-        return [task for task in found if task.serial not in creators]
+            found += [
+                t
+                for t in self._live
+                if t.creator in creators and t.serial not in self._here and t.serial not in creators
+            ]
+        return found
 
 
 def _serial(record: TaskRecord) -> int:

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from autoinstrument.export import logs
@@ -21,7 +22,7 @@ from autoinstrument.export.slices import SLICE, give_way, in_slices
 from autoinstrument.export.span import Ready
 from autoinstrument.export.spans import SpanMaker, enclosing
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
-from autoinstrument.records import FAILED, TaskRecord, WaitRecord
+from autoinstrument.records import FAILED, RETURNED, TaskRecord, WaitRecord
 from autoinstrument.trackers.outbox import SHORT_WAIT_NS, SLOW_NS
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _MOST_PENDING: Final = 1_000
 _GLANCES: Final = 4096  # looks at tasks in a storm between two offers of the interpreter
+
+_serial: Final = attrgetter("serial")
 
 T = TypeVar("T")
 Make = Callable[[], Ready]
@@ -149,14 +152,19 @@ class Pipeline:
         """Return the tasks that may have a span, each with its place."""
         tasks = sorted(batch.tasks, key=_serial)
         found = []
+        qualname, housekeeping, findings = "", False, self._findings
         for pair in zip(tasks, self.traces.place_all(tasks, known), strict=True):
             task, place = pair
-            if is_housekeeping(task):
+            if task.qualname != qualname:
+                qualname = task.qualname
+                housekeeping = is_housekeeping(qualname)
+            outcome = task.outcome
+            if housekeeping and outcome != FAILED:
                 continue
             if (
                 (task.ended_ns or now_ns) - task.created_ns >= SLOW_NS
-                or task.outcome == FAILED
-                or (self._findings and task.name in self._findings)
+                or (outcome is not RETURNED and outcome == FAILED)
+                or (findings and task.name in findings)
             ):
                 place.trace.important = True
             found.append(pair)
@@ -166,10 +174,9 @@ class Pipeline:
         """Return links from the tasks of a batch to what they created in other traces."""
         found: dict[int, list[Link]] = defaultdict(list)
         ours = {task.serial for task, _ in placed}
-        placed_too = [(task, self.traces.place(task, known)) for task in known.created_by(ours)]
-        for task, place in (*placed, *placed_too):
-            if place.link is None and not place.trace.foreign:
-                continue
+        linked = [pair for pair in placed if pair[1].link is not None or pair[1].trace.foreign]
+        linked += [(task, self.traces.place(task, known)) for task in known.created_by(ours)]
+        for task, place in linked:
             link = self.traces.link_of(task, place, known)
             if link is not None and task.creator in ours:
                 kind = "created" if link.kind == "created_by" else "continued_by"
@@ -182,10 +189,12 @@ class Pipeline:
         make = self._maker.task
         spans: list[Ready] = []
         for start in range(0, len(placed), SLICE):
-            kept = [pair for pair in placed[start : start + SLICE] if pair[1].trace.kept]
+            some = placed[start : start + SLICE]
             if self._plain is not None and not self._findings:
-                kept = self._plain.tasks(kept, children, spans)
-            for task, place in kept:
+                some = self._plain.tasks(some, children, spans)
+            for task, place in some:
+                if not place.trace.kept:
+                    continue
                 findings = self._findings.pop(task.name, ()) if self._findings else ()
                 links = children.get(task.serial, ()) if children else ()
                 spans.append(make(task, place, findings, links, now_ns))
@@ -255,13 +264,17 @@ class Pipeline:
             sizes[place.trace] += 1
         for trace, _ in work:
             sizes[trace] += 1
-        for trace, size in sorted(sizes.items(), key=_by_importance):
-            self._decide(trace)
-            if trace.kept:
-                self._budget.spend(size - trace.paid)
-                trace.paid = 0
-            else:
-                self.dropped["budget" if trace.sampled else "sampler"] += size
+        # What is important comes first, since the others share what is left.
+        for important in (True, False):
+            for trace, size in sizes.items():
+                if trace.important is not important:
+                    continue
+                self._decide(trace)
+                if trace.kept:
+                    self._budget.spend(size - trace.paid)
+                    trace.paid = 0
+                else:
+                    self.dropped["budget" if trace.sampled else "sampler"] += size
 
     def _decide(self, trace: Trace) -> None:
         if not trace.sampled:
@@ -278,11 +291,3 @@ def _was_broken_off(wait: WaitRecord) -> bool:
 
 def _never(item: object) -> bool:
     return False
-
-
-def _by_importance(item: tuple[Trace, int]) -> bool:
-    return not item[0].important
-
-
-def _serial(record: TaskRecord) -> int:
-    return record.serial

@@ -33,13 +33,13 @@ class PlainSpans:
     def tasks(
         self, placed: Sequence[Placed], children: Mapping[int, Any], found: list[Ready]
     ) -> list[Placed]:
-        """Add the spans of plain tasks to `found`, and return the others; all traces are kept.
+        """Add the spans of plain tasks to `found`, if their traces are kept, and return the others.
 
         `children` are the tasks that have links to what they created. One long loop, since to call
         a function for each part would cost as much as the part.
         """
         maker = self._maker
-        offset_ns, statics, thread_of = maker.clock.offset_ns, maker.statics, maker.thread_of
+        offset_ns, statics, threads = maker.clock.offset_ns, maker.statics, maker.fixed
         over, trace, parent_id, static = maker.traces.ended, None, -1, None
         flat: Any = None
         code: Any = None
@@ -47,6 +47,8 @@ class PlainSpans:
         opening = parent = head = plain = ""
         link: Link | None = None
         links = ""
+        kept: bool | None = False
+        late = False
         others: list[Placed] = []
         for pair in placed:
             task, place = pair
@@ -55,6 +57,7 @@ class PlainSpans:
             if (
                 task.story is not None
                 or task.outcome is not RETURNED
+                or ended_ns < created_ns
                 or not name
                 or not name.isascii()
                 or (children and task.serial in children)
@@ -65,14 +68,17 @@ class PlainSpans:
                 continue
             if place.trace is not trace:
                 trace = place.trace
+                late, kept = trace.late, trace.kept
                 opening = f'{{"traceId":"{trace.hex or hex_of(trace)}","spanId":"'
-            if trace.late:
+            if not kept:
+                continue
+            if late:
                 others.append(pair)
                 continue
             if above != parent_id:
                 parent_id = above
                 parent = f'"parentSpanId":"{above.to_bytes(8).hex()}",' if above else ""
-            thread = thread_of(task)
+            thread = threads.get(task.loop_id) or maker.thread_of(task)
             if (
                 task.flat_stack is not flat
                 or task.code is not code
@@ -88,7 +94,7 @@ class PlainSpans:
             found.append(
                 f'{opening}{place.span_id.to_bytes(8).hex()}",{parent}{head}'
                 f'"startTimeUnixNano":"{created_ns + offset_ns}",'
-                f'"endTimeUnixNano":"{max(created_ns, ended_ns) + offset_ns}",'
+                f'"endTimeUnixNano":"{ended_ns + offset_ns}",'
                 f'{plain}"{task.serial}{_NAME}{_quote(name)}}}}}]{links}}}'
             )
         return others

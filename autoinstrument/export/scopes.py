@@ -7,7 +7,7 @@ then nothing is made of them before it is known that they are exported.
 from typing import Final
 
 from autoinstrument.export.statics import Statics
-from autoinstrument.records import FAILED, UNTIMED, LeftScope, ScopeRecord, TaskRecord, left_record
+from autoinstrument.records import FAILED, UNTIMED, LeftScope, ScopeRecord, left_record
 
 SHORT_SCOPE_NS: Final = 1_000_000
 """Scopes of libraries that were left within this time, and did nothing, are only counted."""
@@ -16,9 +16,9 @@ _HOUSEKEEPING: Final = (".shutdown_asyncgens", ".shutdown_default_executor", "_a
 """Tasks that loops make for themselves at the end and for dropped async generators."""
 
 
-def is_housekeeping(task: TaskRecord) -> bool:
-    """Whether a task is the loop's own, and nothing is to be said of it."""
-    return task.qualname.endswith(_HOUSEKEEPING) and task.outcome != FAILED
+def is_housekeeping(qualname: str) -> bool:
+    """Whether a task of this name is the loop's own, which is told of only if it failed."""
+    return qualname.endswith(_HOUSEKEEPING)
 
 
 def matters(left: ScopeRecord | LeftScope) -> bool:
@@ -48,6 +48,6 @@ def shown(left: ScopeRecord | LeftScope, statics: Statics) -> ScopeRecord | None
         return None
     if site.by_library and left_ns and left_ns - entered_ns < SHORT_SCOPE_NS and not matters(left):
         return None
-    if owner is not None and is_housekeeping(owner):
+    if owner is not None and is_housekeeping(owner.qualname) and owner.outcome != FAILED:
         return None
     return left_record(left)

@@ -44,7 +44,7 @@ class SpanMaker:
         self.clock = clock
         self.statics = Statics()
         self.threads: Threads = {}
-        self._fixed: dict[int, int] = {}
+        self.fixed: dict[int, int] = {}  # threads of loops that are known for sure
 
     # -- tasks -----------------------------------------------------------------------------
 
@@ -80,11 +80,11 @@ class SpanMaker:
     def follow(self, threads: Threads) -> None:
         """Take what is known of threads now; called before the spans of a batch are made."""
         self.threads = threads
-        self._fixed = fixed(threads)
+        self.fixed = fixed(threads)
 
     def thread_of(self, record: TaskRecord) -> int:
         """Return the thread of a task, 0 when it is not known."""
-        return self._fixed.get(record.loop_id) or thread_of(record, self.threads)
+        return self.fixed.get(record.loop_id) or thread_of(record, self.threads)
 
     def _task_attributes(self, record: TaskRecord) -> tuple[Attribute, ...]:
         found: list[Attribute] = [(TASK_ID, record.serial)]

@@ -99,7 +99,6 @@ class Placement:
         parent_id: int = 0,
         depth: int = 0,
         link: Link | None = None,
-        *,
         parent_is_remote: bool = False,
     ) -> None:
         """`parent_id` is 0 for the first span of a trace."""
@@ -169,24 +168,37 @@ class Traces:
         found: list[Placement],
     ) -> None:
         """Place tasks; what nearly all are, a child of a creator that is placed, in one piece."""
-        placed, ended, number = self._placed, self.ended, self.ids.of
-        for record in tasks:
+        placed, over = self._placed, self.ended
+        creator_serial = over_ns = 0
+        creator: Placement | None = None
+        numbers = self.ids.of_all(TASK, [record.serial for record in tasks])
+        for record, span_id in zip(tasks, numbers, strict=True):
             serial = record.serial
             placement = placed.get(serial)
-            if placement is None:
-                creator = placed.get(record.creator)
-                if creator is None or record.story is not None:
-                    placement = self.place(record, known)
-                elif (
-                    (trace := creator.trace).spans < MOST_SPANS
-                    and (depth := creator.depth + 1) < MOST_DEPTH
-                    and ended.get(record.creator, record.ended_ns) >= record.ended_ns > 0
-                ):
-                    trace.spans += 1
-                    placement = Placement(trace, number(TASK, serial), creator.span_id, depth)
-                    placed[serial] = placement
-                else:
-                    placement = self._place_one(record)
+            if placement is not None:
+                found.append(placement)
+                continue
+            if record.creator != creator_serial or creator is None:
+                creator_serial = record.creator
+                creator = placed.get(creator_serial)
+                over_ns = over.get(creator_serial, 0)
+            if record.story is not None or (creator is None and creator_serial):
+                placement = self.place(record, known)
+            elif (
+                creator is not None
+                and (trace := creator.trace).spans < MOST_SPANS
+                and creator.depth + 1 < MOST_DEPTH
+                and record.ended_ns > 0
+                and (not over_ns or record.ended_ns <= over_ns)
+            ):
+                trace.spans += 1
+                # All arguments by position: then CPython calls `__init__` without a detour.
+                placement = Placement(
+                    trace, span_id, creator.span_id, creator.depth + 1, None, False
+                )
+                placed[serial] = placement
+            else:
+                placement = self._place_one(record)
             found.append(placement)
 
     def place(self, record: TaskRecord, known: "Known") -> Placement:
@@ -251,7 +263,10 @@ class Traces:
 
     def over(self, tasks: Iterable[TaskRecord]) -> None:
         """Remember which tasks are over, for those they created that outlive them."""
-        self.ended.update([(task.serial, task.ended_ns) for task in tasks if task.ended_ns])
+        ended = self.ended
+        for task in tasks:
+            if task.ended_ns:
+                ended[task.serial] = task.ended_ns
         while len(self.ended) > self._keep:
             _forget(self.ended)
 
