@@ -493,7 +493,7 @@ class LockRecord(weakref.ref[Any]):
     place: FlatStack  # and where; of a semaphore only if it is calm
     placed: int  # the value that `acquired` had then: these two are of the last hold if it is equal
     hold: Hold | None  # made of these for whoever asks
-    taker: TaskRecord | None  # of a calm semaphore: who took a permit last
+    taker: TaskRecord | None  # who took a permit of a calm semaphore last, or an item of a queue
     takers: "list[TaskRecord]"  # of a calm semaphore: who has taken another one since then
     known_holds: "list[Hold]"  # of a semaphore or limiter: those with time and place
     places: list[FlatStack]  # where it was taken, at most `PLACES`; a set would hash code objects

@@ -26,6 +26,45 @@ from autoinstrument.trackers.tasks import TaskTracker
 _LOCK: Final = "anyio.Lock"
 _SEMAPHORE: Final = "anyio.Semaphore"
 _FUTURE: Final = "fut: asyncio.Future[None] ="
+# The same task takes it in the same line as the last time; `async with` calls acquire() in one
+# line, so that the frame of __aenter__() need not be looked at.
+_OWNED: Final = f"""
+asyncscope_record = port_last.owned
+try:
+    if asyncscope_record() is not self:
+        asyncscope_record = port_last.owned = port_locks(port_id(self))
+    asyncscope_place, asyncscope_frame = asyncscope_record.place, port_frame(2)
+    if (
+        asyncscope_record.owner is not None
+        and asyncscope_record.owner() is task
+        and len(asyncscope_place) > 2
+        and asyncscope_frame.f_lasti == asyncscope_place[3]
+        and asyncscope_frame.f_code is asyncscope_place[2]
+        and (
+            asyncscope_place[0] is port_entering
+            or port_frame(1).f_lasti == asyncscope_place[1]
+            and port_frame(1).f_code is asyncscope_place[0]
+        )
+        and (
+            len(asyncscope_place) < 6
+            or port_frame(3).f_lasti == asyncscope_place[5]
+            and port_frame(3).f_code is asyncscope_place[4]
+        )
+        and (
+            len(asyncscope_place) < 8
+            or port_frame(4).f_lasti == asyncscope_place[7]
+            and port_frame(4).f_code is asyncscope_place[6]
+        )
+    ):
+        asyncscope_record.taken_ns = port_now()
+        asyncscope_record.acquired = asyncscope_record.placed = asyncscope_record.acquired + 1
+    else:
+        port.owned(self, task, {_LOCK!r})
+except Exception:
+{indented(told("owned", "self", "task", repr(_LOCK)))}
+asyncscope_record = asyncscope_place = asyncscope_frame = None
+del asyncscope_record, asyncscope_place, asyncscope_frame
+"""
 _GIVEN_TO_OTHERS: Final = "if self._waiters:\n" + indented(told("given_back", "self"))
 _LEFT: Final = told("wait_over", "self", "fut")
 _WAIT_LEFT: Final = """
@@ -43,10 +82,13 @@ class AnyioLockPort(SynchronisationPort):
 
     part = "anyio locks"
 
-    def __init__(self, failed: Any, resources: ResourceTracker, tasks: TaskTracker) -> None:
-        """Keep the tracker's methods at hand."""
+    def __init__(
+        self, failed: Any, resources: ResourceTracker, tasks: TaskTracker, entering: Any
+    ) -> None:
+        """Keep the tracker's methods at hand, and the code of a lock's `__aenter__`."""
         super().__init__(failed, resources, tasks)
         self.tells("owned", resources.owned)
+        self.inline["entering"] = entering
 
     def refused(self, lock: Any) -> None:
         """A lock refuses to be taken by the task that has it, and is about to raise."""
@@ -86,14 +128,14 @@ def install(
     failed: Any,
 ) -> None:
     """Hook the locks of `anyio._backends._asyncio`, where they are classes of that module."""
-    port = AnyioLockPort(failed, resources, tasks)
-    _conditions(patches, sys.modules.get("anyio._core._synchronization"), port)
     lock = getattr(module, "Lock", None)
+    entering = getattr(getattr(lock, "__aenter__", None), "__code__", None)
+    port = AnyioLockPort(failed, resources, tasks, entering)
+    _conditions(patches, sys.modules.get("anyio._core._synchronization"), port)
     if lock is None or "acquire" not in vars(lock):
         patches.off("anyio locks", "anyio.Lock", "built in another way in this version")
         return
-    owned = told("owned", "self", "task", repr(_LOCK))
-    at_once = Edit("after", owned, "self._owner_task = task")
+    at_once = Edit("after", _OWNED, "self._owner_task = task")
     patches.weave(
         "anyio locks",
         lock,
@@ -102,7 +144,7 @@ def install(
         at_once,
         Edit("before", "port.refused(self)", "raise RuntimeError('Attempted to acquire"),
         Edit("after", waits("acquire", _LOCK, 1, "owner"), _FUTURE),
-        Edit("after", wait_over("acquire", "fut") + owned, "await fut"),
+        Edit("after", wait_over("acquire", "fut") + _OWNED, "await fut"),
         Edit("before", _LEFT, "self._waiters.remove(item)"),
         Edit("before", _WAIT_LEFT, "raise"),  # cancelled when the lock was its own already
     )

@@ -100,7 +100,11 @@ except Exception:
 """
 _ITEM_TAKEN: Final = f"""
 try:
-    asyncscope_known = port_takers(port_id(self))[-1]() is {RUNNING}
+    asyncscope_record = port_last.lively
+    if asyncscope_record() is not self:
+        asyncscope_record = port_locks(port_id(self))
+    asyncscope_known = asyncscope_record.taker() is {RUNNING}
+    asyncscope_record = None
 except Exception:
     asyncscope_known = False
 if not asyncscope_known:
@@ -119,11 +123,11 @@ class LockPort(SynchronisationPort):
         """Keep the tracker's methods at hand."""
         super().__init__(failed, resources, tasks)
         self.inline |= {
-            "takers": resources.consumers.get,
             "taken": resources.lively.get,
             "calm": resources.calm.get,
             "last": resources.last,
             "now": monotonic_ns,
+            "entering": Lock.__aenter__.__code__,
         }
         self.lively = resources.lively
         self.tells("taken", resources.taken)

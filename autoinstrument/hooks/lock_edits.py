@@ -94,7 +94,7 @@ _ENDS: Final = f"""
 try:
     asyncscope_task = port_last.task = port_live(port_id({RUNNING}))
     asyncscope_wait = asyncscope_task.open_wait
-    asyncscope_record = asyncscope_wait[0]
+    asyncscope_record = port_last.lively = asyncscope_wait[0]
 FRAMES    asyncscope_task.open_wait = None  # before the look at its record, see `wait_record`
     asyncscope_now = port_now()
     asyncscope_took = asyncscope_now - asyncscope_wait[2]
@@ -117,19 +117,22 @@ _SHORT: Final = (
     " and not port_resources.watched"
 )
 _FRAMES: Final = """
-    asyncscope_frame, asyncscope_outer = port_frame(1), port_frame(2)
-    asyncscope_place = asyncscope_record.place
+    asyncscope_frame, asyncscope_place = port_frame(2), asyncscope_record.place
 """
+# `async with` calls acquire() in one line, so that the frame of __aenter__() need not be looked at.
 _PLACE: Final = f"""
         if (
             len(asyncscope_place) != {2 * GOT_DEPTH}
-            or asyncscope_outer.f_lasti != asyncscope_place[5]
-            or asyncscope_outer.f_code is not asyncscope_place[4]
-            or asyncscope_frame.f_lasti != asyncscope_place[3]
-            or asyncscope_frame.f_code is not asyncscope_place[2]
+            or asyncscope_frame.f_lasti != asyncscope_place[5]
+            or asyncscope_frame.f_code is not asyncscope_place[4]
+            or asyncscope_place[2] is not port_entering
+            and (
+                port_frame(1).f_lasti != asyncscope_place[3]
+                or port_frame(1).f_code is not asyncscope_place[2]
+            )
         ):
             asyncscope_record.place = port_capture(port_frame(0), {GOT_DEPTH}, asyncscope_task)
-        del asyncscope_frame, asyncscope_outer, asyncscope_place
+        del asyncscope_frame, asyncscope_place
 """
 _HELD: Final = """
         asyncscope_record.taken_ns = asyncscope_now

@@ -276,8 +276,8 @@ class ResourceTracker(WaitTracker):
         if task is None:
             return
         takers = self.consumers.get(id(queue))
+        self.lock_of(queue, "asyncio.Queue", 0).taker = task
         if takers is None:
-            self.lock_of(queue, "", 0)
             takers = self.consumers[id(queue)] = []
         elif takers[-1] is task:
             return

@@ -50,16 +50,17 @@ nothing: Final[Callable[[], Any]] = weakref.ref(set())
 class Last:
     """What woven code has found last: it looks there first.
 
-    `lock` and `semaphore` are the records of calm ones, `lively` is that of something that was
-    waited for, and `task` that of the task that did so.
+    `lock` and `semaphore` are the records of calm ones, `owned` is that of a lock of anyio,
+    `lively` that of something that was waited for, and `task` that of the task that did so.
     """
 
-    __slots__ = ("lively", "lock", "semaphore", "task")
+    __slots__ = ("lively", "lock", "owned", "semaphore", "task")
 
     def __init__(self) -> None:
         """Begin with none."""
         self.lock: Callable[[], Any] = nothing
         self.semaphore: Callable[[], Any] = nothing
+        self.owned: Callable[[], Any] = nothing
         self.lively: Callable[[], Any] = nothing
         self.task: Callable[[], Any] = nothing
 

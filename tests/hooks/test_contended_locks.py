@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from autoinstrument.places import line_of
 from autoinstrument.records import LockRecord, TaskRecord, WaitRecord, wait_record
 from tests.hooks.conftest import Install
 
@@ -74,6 +75,48 @@ def test_contended_lock_counts_exactly_and_knows_holder_and_place(
     asyncio.run(main())
     assert resources.waiting == {}
     assert agent.findings.all() == []
+
+
+@pytest.mark.parametrize("make", [asyncio.Lock, anyio.Lock], ids=["asyncio", "anyio"])
+@pytest.mark.parametrize("contended", [False, True], ids=["free", "contended"])
+def test_hold_names_the_line_of_this_acquisition_and_of_the_caller(
+    install: Install, make: Callable[[], Any], contended: bool
+) -> None:
+    agent = install()
+
+    async def main() -> None:
+        lock = make()
+
+        def lines() -> list[int]:
+            (record,) = [r for r in agent.world.resources.locks.values() if r() is lock]
+            (hold,) = record.holds
+            mine = [raw for raw in hold.stack if raw[0].co_filename == __file__]
+            return [line_of(*raw) for raw in mine]
+
+        async def take(first: bool) -> list[int]:
+            if first:
+                async with lock:
+                    return lines()
+            async with lock:
+                return lines()
+
+        async def rival() -> None:
+            while True:
+                async with lock:
+                    await asyncio.sleep(0)
+
+        rivals = [asyncio.create_task(rival()) for _ in range(2 * contended)]
+        for _ in range(4):
+            one = await take(True)
+            two = await take(True)
+            three = await take(False)
+            assert one[0] == two[0] == three[0] - 2
+            if make is anyio.Lock or not contended:  # else the caller is not kept
+                assert one[1] + 1 == two[1] == three[1] - 1
+        for task in rivals:
+            task.cancel()
+
+    asyncio.run(main())
 
 
 def test_exchange_through_queues_leaves_no_wait(install: Install) -> None:
