@@ -17,15 +17,16 @@ from autoinstrument.export.ids import WallClock
 from autoinstrument.export.live_tasks import KnownTasks, LiveTasks
 from autoinstrument.export.logs import LogRecord, LongOpen
 from autoinstrument.export.plain import PlainSpans
-from autoinstrument.export.scopes import is_housekeeping, matters, shown
+from autoinstrument.export.scopes import enclosing, is_housekeeping, matters, shown
 from autoinstrument.export.slices import SLICE, give_way, in_slices
 from autoinstrument.export.span import Ready
-from autoinstrument.export.spans import SpanMaker, enclosing
+from autoinstrument.export.spans import SpanMaker
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
-from autoinstrument.records import FAILED, RETURNED, TaskRecord, WaitRecord
+from autoinstrument.records import FAILED, RETURNED, ScopeRecord, TaskRecord, WaitRecord
 from autoinstrument.trackers.outbox import SHORT_WAIT_NS, SLOW_NS
 
 if TYPE_CHECKING:
+    from autoinstrument.export.statics import Static
     from autoinstrument.findings import Finding
 
 _MOST_PENDING: Final = 1_000
@@ -76,11 +77,13 @@ class Pipeline:
         records = self._findings_logs(batch, known)
         tasks = self._tasks(batch, known, now_ns)
         children = self._children(batch, tasks, known)
-        work = list(in_slices(self._work(batch, known, now_ns, open_too=False)))
+        work = self._scopes(batch, known, now_ns)
+        work += in_slices(self._work(batch, known, now_ns, open_too=False))
         if unfinished is not None:
             more = self._tasks(unfinished, known, now_ns)
             children |= self._children(unfinished, more, known)
             tasks += more
+            work += self._scopes(unfinished, known, now_ns)
             work += self._work(unfinished, known, now_ns, open_too=True)
         self._choose(tasks, work)
         spans = self._task_spans(tasks, children, now_ns)
@@ -206,9 +209,8 @@ class Pipeline:
     def _work(
         self, batch: Batch, known: KnownTasks, now_ns: int, *, open_too: bool
     ) -> Iterator[tuple[Trace, Make]]:
-        """Yield each possible span with its trace; nothing is made for traces not kept."""
+        """Yield what else may have a span, with its trace; nothing is made for traces not kept."""
         maker = self._maker
-        yield from self._scopes(batch, known, now_ns)
         for wait in batch.waits:
             took_ns = (wait.ended_ns or now_ns) - wait.started_ns
             self._wait_serial += 1
@@ -237,17 +239,27 @@ class Pipeline:
             place = self._owner(session.owner, known)
             yield place.trace, partial(self._maker.session, session, place, now_ns)
 
-    def _scopes(self, batch: Batch, known: KnownTasks, now_ns: int) -> Iterator[tuple[Trace, Make]]:
-        statics = self._maker.statics
+    def _scopes(self, batch: Batch, known: KnownTasks, now_ns: int) -> list[tuple[Trace, Make]]:
+        some: list[tuple[ScopeRecord, Static]] = []
+        for start in range(0, len(batch.scopes), SLICE):
+            some += shown(batch.scopes[start : start + SLICE], self._maker.statics)
+            give_way()
+        around = enclosing(scope for scope, _ in some)
         make = self._maker.scope if self._plain is None else self._plain.scope
-        some = [scope for left in in_slices(batch.scopes) if (scope := shown(left, statics))]
-        around = enclosing(some)
-        for scope in some:
-            place = self._owner(scope.owner, known)
-            if scope.expired_ns or scope.left_by not in {0, scope.owner_serial}:
+        placed = self.traces.placed
+        found: list[tuple[Trace, Make]] = []
+        for scope, static in in_slices(some):
+            owner = scope.owner
+            place = (placed(owner.serial) if owner is not None else None) or self._owner(
+                owner, known
+            )
+            if scope.expired_ns or (
+                scope.irregularly_by and scope.irregularly_by != scope.owner_serial
+            ):
                 place.trace.important = True
             outer = around.get(scope.serial)
-            yield place.trace, partial(make, scope, place, outer, now_ns)
+            found.append((place.trace, partial(make, scope, static, place, outer, now_ns)))
+        return found
 
     def _owner(self, task: TaskRecord | None, known: KnownTasks) -> Placement:
         if task is not None:

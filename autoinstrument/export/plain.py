@@ -13,7 +13,7 @@ from autoinstrument.export.ids import SCOPE
 from autoinstrument.export.otlp import encoded_link, encoded_start, encoded_static, hex_of
 from autoinstrument.export.span import Ready
 from autoinstrument.export.spans import TASK_NAME, SpanMaker
-from autoinstrument.export.statics import TASK_ID
+from autoinstrument.export.statics import TASK_ID, Static
 from autoinstrument.export.traces import MOST_SPANS, Link, Placement
 from autoinstrument.records import RETURNED, ScopeRecord, TaskRecord
 
@@ -100,7 +100,12 @@ class PlainSpans:
         return others
 
     def scope(
-        self, record: ScopeRecord, owner: Placement, outer: ScopeRecord | None, now_ns: int
+        self,
+        record: ScopeRecord,
+        static: Static,
+        owner: Placement,
+        outer: ScopeRecord | None,
+        now_ns: int,
     ) -> Ready:
         """Return the span of a scope: encoded, if it is plain."""
         maker, trace = self._maker, owner.trace
@@ -114,11 +119,10 @@ class PlainSpans:
             or trace.late
             or trace.spans >= MOST_SPANS
         ):
-            return maker.scope(record, owner, outer, now_ns)
+            return maker.scope(record, static, owner, outer, now_ns)
         trace.spans += 1
         number, offset_ns = maker.traces.ids.of, maker.clock.offset_ns
         above = owner.span_id if outer is None else number(SCOPE, outer.serial)
-        static = maker.statics.of_scope(record.kind, record.flat_stack).static
         head, _, plain = static.encoded or encoded_static(static)
         parent = f'"parentSpanId":"{above.to_bytes(8).hex()}",' if above else ""
         entered_ns = record.entered_ns

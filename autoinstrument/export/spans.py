@@ -1,6 +1,6 @@
 """Spans from records: names, parents, links, attributes, status, events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from autoinstrument.export.batch import BlockedPeriod
@@ -139,7 +139,12 @@ class SpanMaker:
     # -- the rest --------------------------------------------------------------------------
 
     def scope(
-        self, record: ScopeRecord, owner: Placement, parent: ScopeRecord | None, now_ns: int = 0
+        self,
+        record: ScopeRecord,
+        static: Static,
+        owner: Placement,
+        parent: ScopeRecord | None,
+        now_ns: int = 0,
     ) -> Span:
         """Return the span of a scope, below its owner's span or that of the scope around it."""
         attributes: list[Attribute] = [
@@ -163,7 +168,7 @@ class SpanMaker:
             under and parent_id,
             owner,
             self.traces.ids.of(SCOPE, record.serial),
-            self.statics.of_scope(record.kind, record.flat_stack).static,
+            static,
             record.entered_ns,
             record.left_ns or now_ns,
             attributes,
@@ -329,33 +334,3 @@ def finding_attributes(finding: Finding) -> tuple[Attribute, ...]:
     if finding.location is not None:
         found += place_attributes(finding.location)
     return tuple(found)
-
-
-def enclosing(scopes: Iterable[ScopeRecord]) -> dict[int, ScopeRecord]:
-    """Return the innermost scope of the same task around each of these, by serial number.
-
-    Scopes that their owner has open count too. A task may have entered any number of scopes since
-    the last batch, so its scopes are gone through once, in the order of entry: one that was left
-    earlier than a later one lies around nothing that comes after that.
-    """
-    owned: dict[int, dict[int, ScopeRecord]] = {}
-    for scope in scopes:
-        group = owned.get(scope.owner_serial)
-        if group is None:
-            still_open = scope.owner.scopes if scope.owner is not None else []
-            group = owned[scope.owner_serial] = {item.serial: item for item in still_open}
-        group[scope.serial] = scope
-    around: dict[int, ScopeRecord] = {}
-    for group in owned.values():
-        outer: list[ScopeRecord] = []
-        for _, scope in sorted(group.items()):
-            while outer and _left_before(outer[-1], scope):
-                outer.pop()
-            if outer:
-                around[scope.serial] = outer[-1]
-            outer.append(scope)
-    return around
-
-
-def _left_before(one: ScopeRecord, other: ScopeRecord) -> bool:
-    return bool(one.left_ns) and (not other.left_ns or one.left_ns < other.left_ns)

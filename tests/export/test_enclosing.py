@@ -2,7 +2,7 @@
 
 import time
 
-from autoinstrument.export.spans import enclosing
+from autoinstrument.export.scopes import enclosing
 
 from .play import Play
 
