@@ -42,8 +42,7 @@ class CallSites:
             if name not in self._modules and name in sys.modules:
                 self._read(name, sys.modules[name])
         for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if name not in self._modules and (name == "__main__" or is_user_file(file or "<")):
+            if name not in self._modules and (name == "__main__" or _is_users(module)):
                 self._read(name, module)
 
     def read_libraries(self, *_: Any) -> bool:
@@ -56,7 +55,10 @@ class CallSites:
             return True
         left = _A_FEW
         for name, module in list(sys.modules.items()):
-            if name in self._modules or name.partition(".")[0] in _NEVER_CANCELS:
+            if name in self._modules:
+                continue
+            if name.partition(".")[0] in _NEVER_CANCELS and not _is_users(module):
+                self._modules.add(name)
                 continue
             self._read(name, module)
             left -= 1
@@ -109,6 +111,11 @@ class CallSites:
         for const in code.co_consts:
             if isinstance(const, CodeType):
                 self._look(const)
+
+
+def _is_users(module: ModuleType) -> bool:
+    """Whether a module is the program's own, which may be named like one of the library."""
+    return is_user_file(getattr(module, "__file__", None) or "<")
 
 
 def _functions(value: Any) -> Iterator[FunctionType]:

@@ -1,5 +1,6 @@
 """Modules are read once, and looked through again only when there are others."""
 
+import os
 import sys
 from types import CodeType, ModuleType
 
@@ -49,13 +50,17 @@ def test_of_the_standard_library_only_what_cancels_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     watched: list[CodeType] = []
-    names = ("queue", "json.decoder", "asyncio.staggered", "starlette.routing")
+    names = ("queue", "json.decoder", "asyncio.staggered", "starlette.routing", "code")
     with monkeypatch.context() as patch:
-        patch.setattr(sys, "modules", {name: module(name) for name in names})
+        modules = {name: module(name) for name in names}
+        for name in ("queue", "json.decoder"):
+            modules[name].__file__ = f"{os.path.dirname(os.__file__)}/{name}.py"
+        patch.setattr(sys, "modules", modules)
         CallSites(watched.append).read_libraries()
     assert [code.co_filename for code in watched] == [
         "/srv/asyncio.staggered.py",
         "/srv/starlette.routing.py",
+        "/srv/code.py",  # the program's own, in front of the library's
     ]
 
 
