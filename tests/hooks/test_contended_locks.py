@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -78,11 +79,12 @@ def test_contended_lock_counts_exactly_and_knows_holder_and_place(
 
 
 @pytest.mark.parametrize("make", [asyncio.Lock, anyio.Lock], ids=["asyncio", "anyio"])
-@pytest.mark.parametrize("contended", [False, True], ids=["free", "contended"])
+@pytest.mark.parametrize("tasks", [1, 3], ids=["free", "contended"])
 def test_hold_names_the_line_of_this_acquisition_and_of_the_caller(
-    install: Install, make: Callable[[], Any], contended: bool
+    install: Install, make: Callable[[], Any], tasks: int
 ) -> None:
     agent = install()
+    expected = []
 
     async def main() -> None:
         lock = make()
@@ -90,33 +92,34 @@ def test_hold_names_the_line_of_this_acquisition_and_of_the_caller(
         def lines() -> list[int]:
             (record,) = [r for r in agent.world.resources.locks.values() if r() is lock]
             (hold,) = record.holds
-            mine = [raw for raw in hold.stack if raw[0].co_filename == __file__]
-            return [line_of(*raw) for raw in mine]
+            return [line_of(*raw) for raw in hold.stack if raw[0].co_filename == __file__]
 
         async def take(first: bool) -> list[int]:
             if first:
                 async with lock:
+                    expected.append(sys._getframe().f_lineno - 1)
+                    await asyncio.sleep(0)
                     return lines()
             async with lock:
+                expected.append(sys._getframe().f_lineno - 1)
+                await asyncio.sleep(0)
                 return lines()
 
-        async def rival() -> None:
-            while True:
-                async with lock:
-                    await asyncio.sleep(0)
+        async def worker() -> None:
+            for turn in range(4):
+                one = await take(turn % 2 == 0)
+                expected_one = expected[-1]
+                two = await take(turn % 2 == 0)
+                assert (one[0], two[0]) == (expected_one, expected[-1])
+                if make is anyio.Lock or tasks == 1:  # else the caller is not kept
+                    assert one[1] + 2 == two[1]
+            for first in (True, False, True):
+                assert (await take(first))[0] == expected[-1]
 
-        rivals = [asyncio.create_task(rival()) for _ in range(2 * contended)]
-        for _ in range(4):
-            one = await take(True)
-            two = await take(True)
-            three = await take(False)
-            assert one[0] == two[0] == three[0] - 2
-            if make is anyio.Lock or not contended:  # else the caller is not kept
-                assert one[1] + 1 == two[1] == three[1] - 1
-        for task in rivals:
-            task.cancel()
+        await asyncio.gather(*[worker() for _ in range(tasks)])
 
     asyncio.run(main())
+    assert len(set(expected)) == 2
 
 
 def test_exchange_through_queues_leaves_no_wait(install: Install) -> None:
