@@ -457,6 +457,7 @@ class LockRecord(weakref.ref[Any]):
 
     __slots__ = (
         "acquired",
+        "again",
         "foreign_releases",
         "handovers",
         "hold",
@@ -474,7 +475,6 @@ class LockRecord(weakref.ref[Any]):
         "serial",
         "taken_ns",
         "taker",
-        "takers",
         "wait_max_ns",
         "wait_total_ns",
         "waited",
@@ -494,7 +494,7 @@ class LockRecord(weakref.ref[Any]):
     placed: int  # the value that `acquired` had then: these two are of the last hold if it is equal
     hold: Hold | None  # made of these for whoever asks
     taker: TaskRecord | None  # who took a permit of a calm semaphore last, or an item of a queue
-    takers: "list[TaskRecord]"  # of a calm semaphore: who has taken another one since then
+    again: int  # how many more permits that task has taken since then, and has
     known_holds: "list[Hold]"  # of a semaphore or limiter: those with time and place
     places: list[FlatStack]  # where it was taken, at most `PLACES`; a set would hash code objects
     waited: dict[int, int]  # task -> how long it has waited for this in all, in ns
@@ -513,9 +513,10 @@ class LockRecord(weakref.ref[Any]):
         owner = self.owner
         if owner is not None:
             return [self._hold_of(owner)] if _is_held(self(), owner) else []
-        if not self.takers:
+        again, taker = self.again, self.taker if self.again else None
+        if taker is None:
             return self.known_holds
-        return [*self.known_holds, *[Hold(self, holder, 0, ()) for holder in self.takers]]
+        return [*self.known_holds, *[Hold(self, taker, 0, ()) for _ in range(again)]]
 
     @property
     def held(self) -> int:
@@ -523,7 +524,7 @@ class LockRecord(weakref.ref[Any]):
         owner = self.owner
         if owner is not None:
             return int(_is_held(self(), owner))
-        return len(self.takers) + len(self.known_holds)
+        return self.again + len(self.known_holds)
 
     def _hold_of(self, owner: TaskRecord) -> Hold:
         """Return one and the same object while a hold lasts."""

@@ -80,7 +80,7 @@ try:{_calm("semaphore")}
     if asyncscope_record is None or asyncscope_record.taker() is not {RUNNING}:
         port.permit_got(self, port_frame(1), 'asyncio.Semaphore', self._value + 1)
     else:
-        asyncscope_record.takers.append(asyncscope_record.taker)
+        asyncscope_record.again += 1
         asyncscope_record.acquired += 1
 except Exception:
 {indented(permit_got("asyncio.Semaphore"))}
@@ -89,10 +89,10 @@ _PERMIT_GIVEN: Final = f"""
 try:{_calm("semaphore")}
     if (
         asyncscope_record is not None
-        and asyncscope_record.takers
-        and asyncscope_record.takers[-1]() is {RUNNING}
+        and asyncscope_record.again
+        and asyncscope_record.taker() is {RUNNING}
     ):
-        asyncscope_record.takers.pop()
+        asyncscope_record.again -= 1
     else:
         port.permit_released(self, port_frame(1))
 except Exception:

@@ -164,6 +164,8 @@ class ResourceTracker(WaitTracker):
         place = capture_flat(frame, _HOLD_DEPTH, task)
         record.acquired += 1
         if key in self.calm:
+            record.known_holds = record.holds
+            record.again = 0
             record.taker, record.place = task, place
         else:
             self.lively[key] = record
@@ -185,8 +187,8 @@ class ResourceTracker(WaitTracker):
             return
         hold = _hold_of(record.known_holds, task)
         if key in self.calm:
-            if task in record.takers:
-                record.takers.remove(task)
+            if record.again and record.taker is task:
+                record.again -= 1
                 return
             if hold is None or hold.owner is not task:
                 self._wake(self.calm.pop(key))

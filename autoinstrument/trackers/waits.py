@@ -117,11 +117,10 @@ class WaitTracker:
         record.owner = record.taker = record.hold = None
         record.taken_ns = record.placed = 0
         record.place = ()
-        record.takers = []
         record.places = []
         record.known_holds = []
         record.waited = {}
-        record.acquired = record.waits = record.waiting = record.max_waiters = 0
+        record.again = record.acquired = record.waits = record.waiting = record.max_waiters = 0
         record.wait_total_ns = record.wait_max_ns = 0
         record.handovers = record.own_releases = record.foreign_releases = 0
         self.locks[key] = record
@@ -222,7 +221,7 @@ class WaitTracker:
         self.last.lock = self.last.semaphore = nothing
         if record.owner is None:
             record.known_holds = record.holds
-            record.takers = []
+            record.again = 0
         record.news = LockRecord.NEWS
         self.lively[record.key] = record
 

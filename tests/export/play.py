@@ -123,7 +123,7 @@ class Play:
         lock.serial = self._locks
         lock.kind = "asyncio.Lock"
         lock.known_holds = []
-        lock.takers = []
+        lock.again = 0
         lock.owner = None
         return lock
 

@@ -286,6 +286,37 @@ def test_permit_of_a_calm_semaphore_given_back_by_another_task(install: Install)
     asyncio.run(main())
 
 
+def test_permits_of_a_calm_semaphore_are_kept_when_another_task_takes_one(install: Install) -> None:
+    agent = install()
+
+    async def main() -> None:
+        semaphore = asyncio.Semaphore(5)
+        await take_often(semaphore)
+        (record,) = records(agent)
+        me = agent.world.tasks.current()
+        for _ in range(2):
+            await semaphore.acquire()
+        assert [hold.owner for hold in record.holds] == [me, me]
+
+        async def other() -> None:
+            async with semaphore:
+                *mine, hers = record.holds
+                assert [hold.owner for hold in mine] == [me, me]
+                assert hers.owner is agent.world.tasks.current()
+                assert [bool(hold.stack) for hold in record.holds] == [False, False, True]
+                assert record.held == 3
+
+        await asyncio.create_task(other())
+        for left in (1, 0):
+            semaphore.release()
+            assert [hold.owner for hold in record.holds] == [me] * left
+        assert (record.foreign_releases, agent.world.resources.calm) == (0, {id(semaphore): record})
+
+    asyncio.run(main())
+    statistics = agent.world.resources.statistics()
+    assert statistics["acquired"] == statistics["released"] == OFTEN + 3
+
+
 def test_free_anyio_lock_knows_holder_place_and_time_however_often_it_was_taken(
     install: Install,
 ) -> None:
