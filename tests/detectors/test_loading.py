@@ -131,16 +131,22 @@ def test_a_detector_that_cannot_be_loaded_is_off(monkeypatch: pytest.MonkeyPatch
     assert said[0].startswith(f"{KIND} failed (ImportError: gone")
 
 
-def test_the_rest_is_loaded_a_little_later_one_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: list[str] = []
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Load detectors that check nothing, and name them."""
+    names: list[str] = []
 
     def load(name: str) -> ModuleType:
-        loaded.append(name)
+        names.append(name)
         module = ModuleType(name)
         module.attach = lambda world: None  # type: ignore[attr-defined]
         return module
 
     monkeypatch.setattr(detectors, "import_module", load)
+    return names
+
+
+def test_the_rest_is_loaded_a_little_later_one_a_tick(loaded: list[str]) -> None:
     world = new_world()
     attach_all(world, frozenset(KINDS))
     counts = []
@@ -152,18 +158,7 @@ def test_the_rest_is_loaded_a_little_later_one_a_tick(monkeypatch: pytest.Monkey
     assert sorted(loaded) == sorted(f"autoinstrument.detectors.{kind}" for kind in KINDS)
 
 
-def test_the_rest_waits_for_a_loop_that_computes_but_not_forever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loaded: list[str] = []
-
-    def load(name: str) -> ModuleType:
-        loaded.append(name)
-        module = ModuleType(name)
-        module.attach = lambda world: None  # type: ignore[attr-defined]
-        return module
-
-    monkeypatch.setattr(detectors, "import_module", load)
+def test_the_rest_waits_for_a_loop_that_computes_but_not_forever(loaded: list[str]) -> None:
     world = new_world()
     attach_all(world, frozenset(KINDS))
     world.looks.calm = False
