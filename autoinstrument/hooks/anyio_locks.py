@@ -18,7 +18,7 @@ from autoinstrument.hooks.lock_edits import (
     waits,
 )
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import told
+from autoinstrument.hooks.ports import RUNNING, told
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.trackers.resources import ResourceTracker
 from autoinstrument.trackers.tasks import TaskTracker
@@ -143,8 +143,8 @@ def install(
         port,
         at_once,
         Edit("before", "port.refused(self)", "raise RuntimeError('Attempted to acquire"),
-        Edit("after", waits("acquire", _LOCK, 1, "owner"), _FUTURE),
-        Edit("after", wait_over("acquire", "fut") + _OWNED, "await fut"),
+        Edit("after", waits("acquire", _LOCK, 1, "owner", RUNNING), _FUTURE),
+        Edit("after", wait_over("acquire", "fut", RUNNING) + _OWNED, "await fut"),
         Edit("before", _LEFT, "self._waiters.remove(item)"),
         Edit("before", _WAIT_LEFT, "raise"),  # cancelled when the lock was its own already
     )
@@ -168,9 +168,9 @@ def _semaphores(patches: Patches, module: ModuleType, port: AnyioLockPort) -> No
         "acquire",
         port,
         Edit("after", taken, "self._value -= 1"),
-        Edit("after", waits("acquire", _SEMAPHORE, 0, "known_holds[0].owner"), _FUTURE),
+        Edit("after", waits("acquire", _SEMAPHORE, 0, "known_holds[0].owner", RUNNING), _FUTURE),
         Edit("before", _LEFT, "try:\n    self._waiters.remove(fut)"),
-        Edit("after", wait_over("acquire", "fut") + taken, "await fut"),
+        Edit("after", wait_over("acquire", "fut", RUNNING) + taken, "await fut"),
     )
     patches.weave(
         "anyio semaphores",
