@@ -22,6 +22,7 @@ FlatStack = tuple[Any, ...]
 """A `RawStack` without the inner tuples: code object, offset, code object, offset, ..."""
 
 
+_MOST_VICTIMS: Final = 8  # places kept of a scope that cancels tasks
 _OWN: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -312,6 +313,7 @@ class ScopeRecord(_Owned):
         "expired_ns",
         "flat_stack",
         "flat_victims",
+        "hits",
         "irregularly_by",
         "key",
         "kind",
@@ -334,7 +336,8 @@ class ScopeRecord(_Owned):
     expired_ns: int  # when its deadline fired, 0 if it did not
     cancel_origin: CancelOrigin | None  # who cancelled it
     scope: weakref.ref[Any] | None  # once it is cancelled, if it may have many tasks
-    flat_victims: list[FlatStack]  # where its cancellation was delivered
+    hits: list[tuple[TaskRecord, CancelOrigin]] | None  # tasks it cancelled since the last tick
+    flat_victims: list[FlatStack] | None  # where its cancellation was delivered before
     deliveries: int  # attempts to deliver it, of those that were counted
     irregularly_by: int | None  # number of the task that left it irregularly, 0 when none did
     left_stack: RawStack  # where it was left irregularly
@@ -359,8 +362,8 @@ class ScopeRecord(_Owned):
         self.shield = shield
         self.left_ns = self.expired_ns = self.deliveries = 0
         self.cancel_origin = self.scope = self.irregularly_by = None
+        self.hits = self.flat_victims = None
         self.left_stack = ()
-        self.flat_victims = []
 
     @property
     def left_by(self) -> int:
@@ -371,8 +374,28 @@ class ScopeRecord(_Owned):
 
     @property
     def victims(self) -> list[RawStack]:
-        """Where tasks were parked when this scope cancelled them."""
-        return [pairs(flat) for flat in self.flat_victims]
+        """Where tasks were parked when this scope cancelled them, while it is open."""
+        return [pairs(flat) for flat in self._with_victims(self.hits or [])]
+
+    def take_hits(self) -> "list[tuple[TaskRecord, CancelOrigin]]":
+        """Return whom it has cancelled since the last call; may be called in any thread."""
+        hits = self.hits
+        if not hits:
+            return []
+        taken = hits[:]
+        del hits[: len(taken)]  # more may have come meanwhile
+        self.flat_victims = self._with_victims(taken)
+        return taken
+
+    def _with_victims(self, hits: list[tuple[TaskRecord, CancelOrigin]]) -> list[FlatStack]:
+        """Return the first places where tasks were hit, each once."""
+        found = list(self.flat_victims or ())
+        for _, origin in hits:
+            if len(found) >= _MOST_VICTIMS:
+                break
+            if origin.flat_parked not in found:
+                found.append(origin.flat_parked)
+        return found
 
 
 def scope_record(entry: OpenScope, owner: TaskRecord) -> ScopeRecord:

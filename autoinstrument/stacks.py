@@ -48,6 +48,7 @@ def parked_flat(task: Any) -> FlatStack:
     """Return what `parked` does as a flat stack."""
     step = root_of(task)
     chain: list[Any] = []
+    safe = env.AWAIT_IS_SAFE
     try:  # most tasks wait in nothing but coroutines
         for _ in _STEPS:
             if type(step) is not CoroutineType:
@@ -55,7 +56,7 @@ def parked_flat(task: Any) -> FlatStack:
             frame: Any = step.cr_frame
             chain.append(frame.f_lasti)
             chain.append(frame.f_code)
-            step = step.cr_await if env.AWAIT_IS_SAFE or not step.cr_running else None
+            step = step.cr_await if safe or not step.cr_running else None
     except AttributeError:  # it has just ended
         step = None
     if step is None or type(step) is _future_iter[0]:

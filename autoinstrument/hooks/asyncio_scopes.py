@@ -34,8 +34,7 @@ class AsyncioScopePort(ScopePort):
             if record is None:
                 self._tasks.cancel_requested(task, frame, "deadline")
             else:
-                at = (frame.f_code, frame.f_lasti)
-                self._tasks.cancelled_by(record, task, "deadline", at, None)
+                self._scopes.loop_cancels(record, task, "deadline", frame)
         except Exception as exc:
             self.failed("expires", exc)
 

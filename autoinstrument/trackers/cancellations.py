@@ -6,7 +6,6 @@ then: almost all deadlines that pass are over in the next turn of the loop.
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
 from time import monotonic_ns
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -17,9 +16,8 @@ from autoinstrument.records import CancelOrigin, FlatStack, ScopeRecord, TaskRec
 from autoinstrument.trackers.moments import Moments
 
 _MOST_CANCELS: Final = 8  # origins kept per task
-_MOST_TOLD_LATER: Final = 10_000
-_MOST_VICTIMS: Final = 8  # places kept per scope
-_MOST_PASSED_ON: Final = 50  # tasks that one request is followed through
+_MOST_TOLD_LATER: Final = 10_000  # of one scope
+_PASSED_ON: Final = range(50)  # tasks that one request is followed through
 
 
 class ScheduledCancel:
@@ -48,7 +46,7 @@ class CancellationTracker(ABC):
         self.scheduled_cancels: dict[int, ScheduledCancel] = {}  # by the number of the task
         self.telling: dict[int, CodeType] = {}  # code that tells itself whom it cancels
         self.stack_depth = stack_depth
-        self._by_scopes: deque[tuple[TaskRecord, CancelOrigin]] = deque(maxlen=_MOST_TOLD_LATER)
+        self._hitting: dict[int, ScopeRecord] = {}  # scopes with something to tell, by number
         self._moments = moments
 
     @abstractmethod
@@ -65,47 +63,23 @@ class CancellationTracker(ABC):
         self, task: Any, frame: FrameType | None, via: str, scope: ScopeRecord | None = None
     ) -> None:
         """Record that a cancellation is asked for; `frame` is where."""
-        record = self._known(task)
+        record = self.known(task)
         if record is None or record.ended:
             return
         by = self.current()
         stack = capture_flat(frame, self.stack_depth)
         if by is None:
-            self._cancelled(record, task, via, stack, scope)
+            self.cancelled_at(record, task, via, stack, scope)
         else:
-            self._cancelled(record, task, via, stack, scope, by.serial, by.name)
-
-    def cancelled_by(
-        self,
-        scope: ScopeRecord,
-        task: Any,
-        via: str,
-        flat_stack: FlatStack,
-        by: TaskRecord | None,
-    ) -> None:
-        """Record that a known scope is about to cancel a task, at a place.
-
-        `by` is the record of the task that makes it do so, None where the loop does.
-        """
-        record = self._known(task)
-        if record is None or record.ended_ns or task.done():
-            return
-        if by is None:
-            self._cancelled(record, task, via, flat_stack, scope)
-        else:
-            self._cancelled(record, task, via, flat_stack, scope, by.serial, by.name)
+            self.cancelled_at(record, task, via, stack, scope, by.serial, by.name)
 
     def cancel_arrived(self, record: TaskRecord, how: ScheduledCancel, parked: FlatStack) -> None:
         """Record a cancellation that the loop delivers for whoever handed `task.cancel` to it."""
-        self._cancelled(
+        self.cancelled_at(
             record, record(), how.via, how.stack, None, how.by_serial, how.by_task, parked
         )
 
-    def _known(self, task: Any) -> TaskRecord | None:
-        record = self.live.get(id(task))
-        return record if record is not None and record() is task else self.record_of(task)
-
-    def _cancelled(
+    def cancelled_at(
         self,
         record: TaskRecord,
         task: Any,
@@ -116,75 +90,64 @@ class CancellationTracker(ABC):
         by_task: str = "",
         parked: FlatStack | None = None,
     ) -> None:
-        """Keep the origin of a cancellation, for the task and for those that it awaits."""
-        waiter = stacks.awaited(task)
-        origin = CancelOrigin(
-            monotonic_ns(),
-            by_serial,
-            by_task,
-            stack,
-            stacks.parked_flat(task) if parked is None else parked,
-            via,
-            scope,
-            id(waiter),
-            _not_taken_back(task),
-        )
-        self._add_cancel(record, origin)
-        if id(waiter) in self.live:
-            self._pass_on(waiter, origin)
+        """Record that a task is about to be cancelled, and those that it awaits directly.
 
-    def _pass_on(self, task: Any, origin: CancelOrigin) -> None:
-        """Follow a cancellation through the tasks that are awaited directly, from the first."""
-        for _ in range(_MOST_PASSED_ON):
-            record = self.live.get(id(task)) if task is not None else None
-            if record is None or record() is not task:
-                return
-            waiter = stacks.awaited(task)
-            self._add_cancel(
-                record,
-                CancelOrigin(
-                    origin.at_ns,
-                    origin.by_serial,
-                    origin.by_task,
-                    origin.flat_stack,
-                    stacks.parked_flat(task),
-                    "propagated",
-                    origin.by_scope,
-                    id(waiter),
-                    _not_taken_back(task),
-                ),
+        `scope` is what does it, if that is known; `by_serial` and `by_task` are number and name of
+        the task that makes it do so, 0 and nothing where the loop does.
+        """
+        at_ns = monotonic_ns()
+        for _ in _PASSED_ON:  # in one piece: a call is a percent of a deadline that passes
+            waiter = getattr(task, "_fut_waiter", None)
+            try:
+                before = task.cancelling()
+            except Exception:  # a task factory may return anything
+                before = 0
+            parked = stacks.parked_flat(task) if parked is None else parked
+            origin = CancelOrigin(
+                at_ns, by_serial, by_task, stack, parked, via, scope, id(waiter), before
             )
-            task = waiter
+            story = record.story or record.told()
+            if story.cancels is None:
+                story.cancels = [origin]
+            else:
+                if len(story.cancels) >= _MOST_CANCELS:
+                    del story.cancels[1]  # the first and the latest ones explain most
+                story.cancels.append(origin)
+            self.cancelling[record.serial] = record
+            if record.waiter_id == origin.waiter_id:
+                self._moments.fire("wait_cancelled", record, origin)
+            if scope is None:
+                self._moments.fire("cancel_requested", record, origin)
+            elif scope.left_ns:
+                pass  # as the block of a group whose children are cancelled
+            elif not scope.hits:
+                scope.hits = [(record, origin)]
+                self._hitting[scope.serial] = scope
+            elif len(scope.hits) < _MOST_TOLD_LATER:
+                scope.hits.append((record, origin))
+            following = self.live.get(origin.waiter_id)
+            if following is None or following() is not waiter:
+                return
+            record, task, via, parked = following, waiter, "propagated", None
 
-    def _add_cancel(self, record: TaskRecord, origin: CancelOrigin) -> None:
-        story = record.story or record.told()
-        cancels = story.cancels
-        if cancels is None:
-            story.cancels = [origin]
-        else:
-            if len(cancels) >= _MOST_CANCELS:
-                del cancels[1]  # the first and the latest ones explain most
-            cancels.append(origin)
-        self.cancelling[record.serial] = record
-        if record.waiter_id == origin.waiter_id:
-            self._moments.fire("wait_cancelled", record, origin)
-        scope = origin.by_scope
-        if scope is None:
-            self._moments.fire("cancel_requested", record, origin)
-            return
-        victims = scope.flat_victims
-        if len(victims) < _MOST_VICTIMS and not scope.left_ns and origin.flat_parked not in victims:
-            victims.append(origin.flat_parked)
-        self._by_scopes.append((record, origin))
+    def known(self, task: Any) -> TaskRecord | None:
+        """Return a task's record as `record_of` does, at the price of a look-up."""
+        record = self.live.get(id(task))
+        return record if record is not None and record() is task else self.record_of(task)
+
+    def scope_left(self, scope: ScopeRecord) -> None:
+        """Forget what is not told yet of a scope that has cancelled tasks: it is left."""
+        scope.hits = None
+        self._hitting.pop(scope.serial, None)
 
     def tell_of_scopes(self, now_ns: int) -> None:
-        """Tell which tasks scopes have cancelled since the last tick.
+        """Tell which tasks were cancelled since the last tick by scopes that are open.
 
-        Almost all of these are over by then, and nobody needs to look at them.
+        Almost all of these are left by then, and nobody needs to look at them.
         """
-        for _ in range(len(self._by_scopes)):
-            record, origin = self._by_scopes.popleft()
-            if origin.by_scope is not None and not origin.by_scope.left_ns:
+        for serial in list(self._hitting):
+            scope = self._hitting.pop(serial, None)
+            for record, origin in scope.take_hits() if scope is not None else ():
                 self._moments.fire("cancel_requested", record, origin)
 
     # -- questions -------------------------------------------------------------------------
@@ -199,11 +162,3 @@ class CancellationTracker(ABC):
             if task is not None and stacks.awaited(task) is record():
                 return how
         return None
-
-
-def _not_taken_back(task: Any) -> int:
-    """Return how many cancellation requests a task has not taken back; 0 when it cannot tell."""
-    try:
-        return int(task.cancelling())
-    except Exception:  # a task factory may return anything
-        return 0

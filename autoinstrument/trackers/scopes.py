@@ -108,7 +108,10 @@ class ScopeTracker:
     def was_left(self, record: ScopeRecord) -> None:
         """Record when a scope was left, in whatever way."""
         record.left_ns = monotonic_ns()
-        self.cancelling.pop(record.serial, None)
+        if record.hits is not None:
+            self._tasks.scope_left(record)
+        if record.cancel_origin is not None:
+            self.cancelling.pop(record.serial, None)
         if record is self.watched:
             self.watched = None
         if self.outbox is not None:
@@ -197,10 +200,12 @@ class ScopeTracker:
             self.expired += 1
         if record.cancel_origin is not None:
             return
-        try:
-            by = self._live.get(id(running_task()))
-        except RuntimeError:  # no loop runs in this thread
-            by = None
+        by = record.owner
+        if not entering:
+            try:
+                by = self._live.get(id(running_task()))
+            except RuntimeError:  # no loop runs in this thread
+                by = None
         if by is None:
             stack, serial, name = capture_flat(frame, self.stack_depth), 0, ""
         elif entering:
@@ -234,12 +239,23 @@ class ScopeTracker:
         if record is None:
             self._tasks.cancel_requested(task, frame, "scope")
         elif running is None:
-            at = (frame.f_code, frame.f_lasti)
-            self._tasks.cancelled_by(record, task, "scope", at, None)
-        else:
+            self.loop_cancels(record, task, "scope", frame)
+        elif not task.done():
             by = self._live.get(id(running))
-            at = capture_flat(frame, self.stack_depth)
-            self._tasks.cancelled_by(record, task, "scope", at, by)
+            victim = self._tasks.known(task)
+            if victim is not None and not victim.ended_ns:
+                at = capture_flat(frame, self.stack_depth)
+                who = (by.serial, by.name) if by is not None else (0, "")
+                self._tasks.cancelled_at(victim, task, "scope", at, record, *who)
+
+    def loop_cancels(self, record: ScopeRecord, task: Any, via: str, frame: FrameType) -> None:
+        """Record that the loop is about to cancel a task for a scope, at `frame`."""
+        victim = self._live.get(id(task))
+        if victim is None or victim() is not task:
+            victim = self._tasks.record_of(task)
+        if victim is not None and not victim.ended_ns and not task.done():
+            at = (frame.f_code, frame.f_lasti)
+            self._tasks.cancelled_at(victim, task, via, at, record)
 
     def delivering(self, scope: Any, entered_by: Any) -> None:
         """Count an attempt of a cancelled scope to deliver its cancellation, or leave it.
