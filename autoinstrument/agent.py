@@ -125,6 +125,7 @@ class Agent:
 
         world, patches, failed = self.world, self.patches, self.moments.failed
         asyncio_tasks.install(patches, world.tasks, failed)
+        task_ends.install(patches, world.tasks, self.moments, failed)
         threads = asyncio_threads.install(patches, world.hops, world.tasks, failed)
         asyncio_scopes.install(patches, world.scopes, world.tasks, self.moments, failed)
         asyncio_locks.install(patches, world.resources, world.tasks, self.moments, failed)
@@ -139,7 +140,6 @@ class Agent:
         trackers = (world.tasks, world.scopes, world.generators)
         asyncio_cancel.install(patches, trackers, self.moments, failed, told)
         asyncio_handles.install(patches, world.tasks, self.moments, failed)
-        task_ends.install(patches, world.tasks, self.moments, failed)
         if env.WAIT_FOR_MAKES_A_TASK:
             from autoinstrument.hooks import asyncio_wait_for
 

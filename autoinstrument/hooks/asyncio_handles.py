@@ -29,13 +29,14 @@ class HandlePort(Port):
 
     part = "scheduled cancellations"
 
-    def __init__(self, failed: Any, tasks: TaskTracker) -> None:
+    def __init__(self, failed: Any, tasks: TaskTracker, moments: Moments) -> None:
         """Start with no hints; `kinds` are the types of callables that are worth a look."""
         super().__init__(failed)
         # before Python 3.12 Task.cancel is a function of ours, see asyncio_cancel
         self.kinds = frozenset({partial, BuiltinMethodType if env.HAS_MONITORING else MethodType})
         self.hints = tasks.scheduled_cancels
         self._tasks = tasks
+        self._moments = moments
 
     def scheduled(self, callback: Any, via: str) -> None:
         """A compiled callable is handed to the loop; is it the `cancel` of a task?"""
@@ -47,6 +48,8 @@ class HandlePort(Port):
             record = self._tasks.record_of(task)
             if record is None:
                 return
+            if not self.hints:
+                self._moments.fire("throws_count")
             if len(self.hints) >= _MOST_HINTS:
                 del self.hints[next(iter(self.hints))]
             by = self._tasks.current()
@@ -72,7 +75,7 @@ class HandlePort(Port):
 
 def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any) -> HandlePort:
     """Hook the functions by which callbacks reach a loop, `call_soon` excepted."""
-    port = HandlePort(failed, tasks)
+    port = HandlePort(failed, tasks, moments)
     look = "if type(callback) in port.kinds:\n    port.scheduled(callback, '{}')"
     loop: Any = asyncio.base_events.BaseEventLoop
     name = "scheduled cancellations"

@@ -1,5 +1,6 @@
 """Event loops of asyncio: run, end, close, and what their exception handler is told."""
 
+import asyncio.events
 import asyncio.runners
 import sys
 import warnings
@@ -25,6 +26,13 @@ class LoopPort(Port):
         super().__init__(failed)
         self._loops = loops
         self._moments = moments
+
+    def made(self) -> None:
+        """A loop is made."""
+        try:
+            self._loops.loop_made()
+        except Exception as exc:
+            self.failed("made", exc)
 
     def started(self, loop: Any) -> None:
         """`run_forever` begins."""
@@ -75,6 +83,10 @@ def install(patches: Patches, loops: LoopTracker, moments: Moments, failed: Any)
     port = LoopPort(failed, loops, moments)
     set_loop_codes(Handle._run.__code__, vars(BaseEventLoop)["_run_once"].__code__)
     name = "loops"
+    if not patches.weave(name, BaseEventLoop, "__init__", port, Edit("entry", "port.made()")) or (
+        getattr(asyncio.events, "_event_loop_policy", port) is not None
+    ):
+        loops.others_possible()  # some may have been made before
     patches.weave(
         name,
         BaseEventLoop,

@@ -3,6 +3,8 @@
 Events are local to code objects where the interpreter allows it: calls in functions that
 mention `cancel`, and the return of the root coroutine of each task. PY_UNWIND can
 only be had for all code before Python 3.15; it fires when a frame is left by an exception.
+PY_THROW, when one is thrown into a frame, fires for each frame that it passes later, too: nobody
+is called before it can tell something.
 """
 
 import sys
@@ -57,18 +59,26 @@ def watch_calls(code: CodeType) -> None:
 def observe_ends(
     returned: Callable[[CodeType, int, Any], Any],
     unwound: Callable[[CodeType, int, BaseException], Any],
-    thrown: Callable[[CodeType, int, BaseException], Any],
 ) -> bool:
-    """Observe returns of watched code, and frames left or entered by an exception."""
+    """Observe returns of watched code, and frames left by an exception."""
     number = tool()
     if number is None:
         return False
     events = _monitoring.events
     _register(number, events.PY_RETURN, returned)
     _register(number, events.PY_UNWIND, unwound)
-    _register(number, events.PY_THROW, thrown)
     _enable(events.PY_UNWIND | events.PY_THROW)
     return True
+
+
+def observe_throws(thrown: Callable[[CodeType, int, BaseException], Any]) -> None:
+    """Observe frames entered by an exception, from now on; once is enough.
+
+    The event itself is on before: a suspended frame would learn of it when it goes on, too late.
+    """
+    event = _monitoring.events.PY_THROW
+    if "tool" in _state and event not in _callbacks:
+        _register(_state["tool"], event, thrown)
 
 
 def watch_return(code: CodeType) -> None:

@@ -1,8 +1,8 @@
 """The exact end of tasks on Python 3.12 and newer, seen by `sys.monitoring`.
 
-The root coroutine's code object is asked for its returns. Frames left by an exception, and
-frames into which one is thrown, are announced for all code before Python 3.15; the checks
-here leave at the first comparison that fails.
+The root coroutine's code object is asked for its returns. Frames left by an exception are
+announced for all code before Python 3.15, as are those into which one is thrown, once that can
+tell something; the checks here leave at the first comparison that fails.
 """
 
 import sys
@@ -81,7 +81,9 @@ class EndObserver:
         kind = type(error)
         if kind is GeneratorExit:
             return  # a generator is closed
-        if kind is RuntimeError or kind is ValueError:
+        if kind is CancelledError:
+            pass  # it passes many frames
+        elif kind is RuntimeError or kind is ValueError:
             self._error_seen(error, sys._getframe(1))
         elif kind is SystemExit and sys._getframe(1).f_back is None:
             self._moments.fire("exit_requested", getattr(error, "code", 1))
@@ -144,8 +146,9 @@ def install(
 ) -> EndObserver | None:
     """Observe ends where the interpreter can tell them without being seen."""
     observer = EndObserver(tasks, moments, failed)
-    if not monitoring.observe_ends(observer.returned, observer.unwound, observer.thrown):
+    if not monitoring.observe_ends(observer.returned, observer.unwound):
         return None
+    moments.on("throws_count", lambda: monitoring.observe_throws(observer.thrown))
     tasks.root_seen = observer.root_seen
     patches.observed("task ends", "sys.monitoring", monitoring.release)
     return observer

@@ -18,7 +18,7 @@ class LoopTracker:
     def __init__(self, moments: Moments) -> None:
         """Start empty."""
         self.live: dict[int, LoopRecord] = {}
-        self.seen = 0
+        self.made = self.seen = 0
         self.closed = 0
         self.errors = 0
         self.blocked = 0
@@ -36,6 +36,8 @@ class LoopTracker:
         except TypeError:
             return None
         self.seen += 1
+        if self.seen > self.made:  # by compiled code, or before hooks were installed
+            self.others_possible()
         record.key = id(loop)
         record.serial = self.seen
         record.kind = type(loop).__module__.split(".", 1)[0]
@@ -44,6 +46,16 @@ class LoopTracker:
         record.blocked_times = record.blocked_max_ns = 0
         self.live[record.key] = record
         return record
+
+    def loop_made(self) -> None:
+        """Record that a loop is made; it may never run."""
+        self.made += 1
+        if self.made > 1:
+            self.others_possible()
+
+    def others_possible(self) -> None:
+        """Tell that futures may be awaited which belong to another loop than the running one."""
+        self._moments.fire("throws_count")
 
     def _gone(self, record: LoopRecord) -> None:
         if self.live.get(record.key) is record:

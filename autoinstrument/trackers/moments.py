@@ -31,6 +31,7 @@ MOMENTS: Final = (
     "error_seen",  # exception, stack, task record: it leaves a frame, or ended a task
     "library_hooked",  # module: its hooks are in place
     "exit_requested",  # the argument of the SystemExit that leaves the program
+    "throws_count",  # nothing: what is thrown into coroutines may tell something from now on
     "root_seen",  # code object of a task's coroutine, its global names
     "loop_started",  # loop record
     "loop_stopped",  # loop record

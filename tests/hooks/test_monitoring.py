@@ -2,12 +2,14 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autoinstrument import agent as agents
 from autoinstrument.hooks import monitoring
+from tests.helpers import run_child
 from tests.hooks.conftest import Install
 
 events_of: Any = getattr(sys, "monitoring", None)
@@ -98,3 +100,40 @@ def test_program_may_call_anything_beside_a_cancel(
     install()
     assert asyncio.run(main()) == "called"
     assert capsys.readouterr().err == ""
+
+
+ASK = """
+import asyncio, sys
+from autoinstrument.hooks import monitoring
+
+def asked():
+    event = sys.monitoring.events.PY_THROW
+    callback = sys.monitoring.register_callback(monitoring.tool(), event, None)
+    sys.monitoring.register_callback(monitoring.tool(), event, callback)
+    return callback is not None
+
+async def main():
+    seen = [asked()]
+    {happens}
+    print([*seen, asked()])
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("happens", "expected"),
+    [
+        ("await asyncio.sleep(0)", [False, False]),
+        ("asyncio.new_event_loop().close()", [False, True]),
+        ("asyncio.get_running_loop().call_later(9, asyncio.current_task().cancel)", [False, True]),
+    ],
+    ids=["one loop", "a second loop", "a cancellation handed to the loop"],
+)
+def test_throws_are_looked_at_only_when_they_can_tell_something(
+    tmp_path: Path, happens: str, expected: list[bool]
+) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(ASK.replace("{happens}", happens))
+    child = run_child(path, env={"ASYNCSCOPE_ENABLE": "1", "ASYNCSCOPE_QUIET": "1"})
+    assert (child.status, child.out.strip()) == (0, str(expected)), child.err

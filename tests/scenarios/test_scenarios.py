@@ -17,6 +17,7 @@ KNOWN_MISSES = {
     "lock_deadlock/trio_readers_and_writers": (True, "locks of trio are not followed"),
     "wait_never_resolved/waiter_of_a_condition_nobody_notifies": (True, "no proof, so silent"),
     "wrong_event_loop/future_awaited_in_another_thread": (BEFORE_3_12, "no monitoring"),
+    "wrong_event_loop/future_of_a_loop_that_never_runs": (BEFORE_3_12, "no monitoring"),
     **{
         f"async_generator_cross_task/{name}": (BEFORE_3_12, "no monitoring")
         for name in (
