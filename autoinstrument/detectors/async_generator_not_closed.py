@@ -24,10 +24,17 @@ def attach(world: World) -> None:
     """Look when a generator was left to the collector, to the loop, or to nobody."""
     made: dict[tuple[int, int], Finding] = {}  # by iterating code and instruction
 
+    last: list[tuple[Any, int, Any]] = [(None, 0, None)]  # what `made` was asked for last
+
     def generator_dropped(record: GeneratorRecord, generator: Any, how: str) -> None:
-        iterated = record.flat_stack[:2]
+        iterated = record.flat_stack
+        code, offset, known = last[0]
+        if iterated and iterated[0] is code and iterated[1] == offset:
+            world.findings.again(known)
+            return
         place = (id(iterated[0]), iterated[1]) if iterated else (0, 0)
         if place in made:  # the same again: it is counted, and needs no words
+            last[0] = (*iterated[:2], made[place])
             world.findings.again(made[place])
             return
         frame = generator.ag_frame

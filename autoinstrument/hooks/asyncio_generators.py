@@ -14,7 +14,7 @@ from autoinstrument.hooks.patching import Patches
 from autoinstrument.hooks.ports import RUNNING, Port, running_names, stack_of
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.records import UNTIMED
-from autoinstrument.trackers.generators import GeneratorTracker
+from autoinstrument.trackers.generators import COLLECTED, GeneratorTracker
 from autoinstrument.trackers.tasks import TaskTracker
 
 _STARTED: Final = f"""
@@ -53,6 +53,7 @@ class GeneratorPort(Port):
         self.inline = {**running_names(tasks), "generators": tracker, "ref": weakref.ref}
         self._tracker = tracker
         self._started = tracker.generator_started
+        self._dropped = tracker.generator_dropped
         self.told: frozenset[CodeType] = frozenset()  # where the loop itself closes generators
 
     def first_iteration(self, generator: Any) -> None:
@@ -65,7 +66,7 @@ class GeneratorPort(Port):
     def finalized(self, generator: Any) -> None:
         """The collector found a started generator that nobody closed."""
         try:
-            self._tracker.generator_dropped(generator, "collected")
+            self._dropped(generator, COLLECTED)
         except Exception as exc:
             self.failed("finalized", exc)
 

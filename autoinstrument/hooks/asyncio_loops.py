@@ -34,6 +34,13 @@ class LoopPort(Port):
         except Exception as exc:
             self.failed("made", exc)
 
+    def others_possible(self) -> None:
+        """Loops may be made without being seen, or were made before."""
+        try:
+            self._loops.others_possible()
+        except Exception as exc:
+            self.failed("others_possible", exc)
+
     def started(self, loop: Any) -> None:
         """`run_forever` begins."""
         try:
@@ -86,7 +93,7 @@ def install(patches: Patches, loops: LoopTracker, moments: Moments, failed: Any)
     if not patches.weave(name, BaseEventLoop, "__init__", port, Edit("entry", "port.made()")) or (
         getattr(asyncio.events, "_event_loop_policy", port) is not None
     ):
-        loops.others_possible()  # some may have been made before
+        port.others_possible()  # some may have been made before
     patches.weave(
         name,
         BaseEventLoop,

@@ -20,7 +20,7 @@ def install(
 ) -> None:
     """Set plain functions on `uvloop.Loop` that delegate to the compiled base class."""
     generators, loop_port = ports
-    loops.others_possible()  # how its loops are made cannot be seen
+    loop_port.others_possible()  # how its loops are made cannot be seen
     holder: Any = module.Loop
     base: Any = holder.__mro__[1]
     close = base.close

@@ -16,6 +16,7 @@ from autoinstrument.records import UNTIMED, GeneratorRecord, StartedGenerator
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker, running_task
 
+COLLECTED: Final = "collected"
 _ROOM: Final = 256  # entries in the table before the first sweep
 
 
@@ -78,8 +79,8 @@ class GeneratorTracker:
         entry = self.entries.get(id(generator))
         if entry is None or entry[1] is not generator.ag_code:
             return
-        if generator.ag_running or generator.ag_frame is None:
-            return
+        if generator.ag_running or (how != COLLECTED and generator.ag_frame is None):
+            return  # the interpreter finalizes none that is over
         record = entry[-1] or _record(entry, generator)
         if record.finalized_by:
             return

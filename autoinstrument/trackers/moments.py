@@ -85,7 +85,11 @@ class Moments:
 
     def fire(self, moment: str, *facts: Any) -> None:
         """Run the checks of a moment, in the thread in which it happens."""
-        self.run(moment, self._checks[moment], facts)
+        for check in self._checks[moment]:  # as in `run`, a call less
+            try:
+                check(*facts)
+            except Exception as exc:
+                self._check_failed(moment, check, exc)
 
     def run(self, moment: str, checks: Sequence[Check], facts: tuple[Any, ...]) -> None:
         """Run some of the checks of a moment."""
@@ -93,8 +97,11 @@ class Moments:
             try:
                 check(*facts)
             except Exception as exc:
-                self.replace(moment, check, ())
-                self.failed(getattr(check, "__module__", "check").rsplit(".", 1)[-1], exc)
+                self._check_failed(moment, check, exc)
+
+    def _check_failed(self, moment: str, check: Check, exc: BaseException) -> None:
+        self.replace(moment, check, ())
+        self.failed(getattr(check, "__module__", "check").rsplit(".", 1)[-1], exc)
 
     def close(self) -> None:
         """Run no check any more: the report is written, and the interpreter is taken down."""

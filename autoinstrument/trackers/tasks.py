@@ -56,6 +56,9 @@ CALLER: Final[Any] = object()
 """Stands for the frame that has called the loop's `create_task`, in which the tracker is called."""
 
 _MAKERS: Final = frozenset({"asyncio.tasks", "asyncio.taskgroups"})
+_LOOP: Final = "asyncio.events"  # whose `Handle` calls what was handed to the loop
+_CLOSING: Final = "async_generator_athrow"  # what `aclose()` of a generator returns
+_closing: Final[list[type]] = [CoroutineType]  # that type, once one has been seen
 _getframe: Final = sys._getframe
 _module_at: Final[Any] = getattr(sys, "_getframemodulename", None)  # Python 3.12
 _MAKER_FILES: Final = frozenset({asyncio.tasks.__file__, asyncio.taskgroups.__file__})
@@ -136,9 +139,14 @@ class TaskTracker(CancellationTracker):
             if type(coro) is CoroutineType:
                 code: CodeType | None = coro.cr_code
                 record.qualname = coro.__qualname__
+            elif type(coro) is _closing[0]:
+                code = None
+                record.qualname = _CLOSING
             else:  # attributes that are missing without an error: to word one takes long
                 code = getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
                 record.qualname = getattr(coro, "__qualname__", None) or type(coro).__name__
+                if record.qualname == _CLOSING:
+                    _closing[0] = type(coro)
             record.code = code
             of_loop = self._loop
             if of_loop() is not loop:
@@ -150,17 +158,23 @@ class TaskTracker(CancellationTracker):
         if frame is CALLER:
             if _module_at is not None:
                 # asyncio's own frame between is new each time, and dear to look at
-                frame = _getframe(3 if _module_at(2) in _MAKERS else 2)
+                maker = _module_at(2)
+                if maker in _MAKERS:
+                    frame = _getframe(3)
+                else:
+                    frame = _getframe(2) if maker != _LOOP else None
             else:
                 frame = _getframe(2)
                 if frame.f_code.co_filename in _MAKER_FILES:
                     frame = frame.f_back
+        creator: Any = None
         running = None
         try:
             running = running_task() if _SEES_ENDS else _current_tasks.get(_running_loop())
-            creator: Any = self._creator
-            if creator() is not running or running is None:
-                creator = self._other_creator(running)
+            if running is not None:
+                creator = self._creator
+                if creator() is not running:
+                    creator = self._other_creator(running)
         except RuntimeError:  # no loop runs in this thread
             creator = None
         if creator is None or creator is record:
@@ -196,8 +210,8 @@ class TaskTracker(CancellationTracker):
         return found
 
     def _other_creator(self, running: Any) -> TaskRecord | None:
-        """Keep who creates tasks now; None where that is no task."""
-        creator = self.live.get(id(running)) if running is not None else None
+        """Keep who creates tasks now; None for a task that is not known."""
+        creator = self.live.get(id(running))
         if creator is not None:
             self._creator = creator
         return creator

@@ -65,7 +65,7 @@ def test_exhausted_and_unknown_generators_are_not_dropped(stage: Stage) -> None:
     generator, unknown = started(), started()
     stage.generators.generator_started(generator, None)
     close(generator)
-    stage.generators.generator_dropped(generator, "collected")
+    stage.generators.generator_dropped(generator, "loop shutdown")
     stage.generators.generator_dropped(unknown, "collected")
     assert stage.moments_told() == []
     close(unknown)
@@ -239,8 +239,21 @@ def test_loop_without_weak_references_is_left_alone(stage: Stage) -> None:
 def test_errors_of_a_loop_are_counted_and_told(stage: Stage) -> None:
     loop = Thing()
     stage.loops.loop_error(loop, {"message": "m"})
-    assert stage.told == [("loop_error", ({"message": "m"},))]
+    assert stage.told[-1] == ("loop_error", ({"message": "m"},))
     assert stage.loops.statistics()["errors"] == 1
+
+
+def test_other_loops_are_told_of_when_there_may_be_some(stage: Stage) -> None:
+    stage.loops.loop_made()
+    stage.loops.loop_of(Thing())
+    assert stage.moments_told() == []
+    stage.loops.loop_made()
+    assert stage.moments_told() == ["throws_count"]
+
+
+def test_loop_that_was_not_seen_being_made_is_one_of_several_perhaps(stage: Stage) -> None:
+    stage.loops.loop_of(Thing())
+    assert stage.moments_told() == ["throws_count"]
 
 
 # -- moments -------------------------------------------------------------------------------
