@@ -2,7 +2,8 @@
 
 Verified with anyio 4.6 to 4.16. anyio checks the exit itself: who runs, and which scope is the
 innermost. What it refuses is told before it raises, any other exit after the check. An entry is
-told before the deadline is looked at, which may cancel at once.
+told before the deadline is looked at, which may cancel at once. A deadline that has passed is told
+where anyio sees it: `cancel`, which is called there, tells only of other cancellations.
 
 Whoever takes a free lock, semaphore or limiter, or an item of a stream, passes through a shielded
 scope of anyio's own for one turn of the loop. Nobody can cancel, leave or even see it: it is not
@@ -24,11 +25,47 @@ from autoinstrument.trackers.tasks import TaskTracker
 
 _OTHERWISE: Final = "port.leaving(self, exc_type)"
 _RAISE: Final = frozenset({"fail_after", "fail_at"})
-_VIA: Final = "'deadline' if port_frame(1).f_code is port_timeout else 'scope'"
-_CANCELLED: Final = told(
-    "cancel_requested", "self", "port_frame(1)", _VIA, "self._host_task", "not self._active"
+_EXPIRED: Final = f"""
+if not self._cancel_called:
+    port_scopes.expiring = port_id(self)
+{
+    indent(
+        told(
+            "cancel_requested",
+            "self",
+            "port_frame(0) if self._active else None",
+            "'deadline'",
+            "self._host_task",
+            "not self._active",
+        ),
+        "    ",
+    )
+}"""
+_CANCELLED: Final = f"""
+if port_scopes.expiring != port_id(self):
+{
+    indent(
+        told(
+            "cancel_requested",
+            "self",
+            "port_frame(1)",
+            "'scope'",
+            "self._host_task",
+            "not self._active",
+        ),
+        "    ",
+    )
+}
+port_scopes.expiring = 0
+"""
+_CANCELS: Final = told(
+    "cancels",
+    "origin",
+    "origin._host_task",
+    "task",
+    "current",
+    "None if current is None and port_scopes.delivers_at else port_frame(0)",
 )
-_CANCELS: Final = told("cancels", "origin", "origin._host_task", "task", "current", "port_frame(0)")
 _DELIVERING: Final = f"""
 if port_scopes.watched is not None or not port_scopes.attempts & {SAMPLED}:
     port.delivering(self)
@@ -73,7 +110,6 @@ def install(
     scopes, tasks = trackers
     port = AnyioScopePort(failed, scopes, tasks, moments)
     scope = module.CancelScope
-    port.inline["timeout"] = scope._timeout.__code__
     port.tells("cancel_requested", scopes.cancel_requested)
     port.tells("cancels", scopes.cancels)
     name = "anyio scopes"
@@ -97,9 +133,10 @@ def install(
         # anyio has made sure that its own task runs
         Edit("after", _unless_checkpoint(leave), "self._active = False"),
     )
-    patches.weave(
-        name, scope, "cancel", port, Edit("before", _CANCELLED, "self._cancel_called = True")
-    )
+    if patches.weave(name, scope, "_timeout", port, Edit("before", _EXPIRED, "self.cancel(")):
+        patches.weave(
+            name, scope, "cancel", port, Edit("before", _CANCELLED, "self._cancel_called = True")
+        )
     patches.weave(
         name,
         scope,

@@ -34,7 +34,10 @@ class AsyncioScopePort(ScopePort):
             if record is None:
                 self._tasks.cancel_requested(task, frame, "deadline")
             else:
-                self._scopes.loop_cancels(record, task, "deadline", frame)
+                victim = self._tasks.known(task)
+                if victim is not None and not victim.ended_ns and not task.done():
+                    at = (frame.f_code, frame.f_lasti)
+                    self._tasks.cancelled_at(victim, task, "deadline", at, record)
         except Exception as exc:
             self.failed("expires", exc)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from autoinstrument.places import capture, capture_flat
 from autoinstrument.records import (
     CancelOrigin,
+    FlatStack,
     LeftScope,
     ScopeRecord,
     TaskRecord,
@@ -45,6 +46,8 @@ class ScopeTracker:
         self.last: Callable[[], Any] = _nobody  # record of the task that entered a scope last
         self._ownerless: dict[int, ScopeRecord] = {}  # entered outside any task
         self.attempts = 1  # of all scopes to deliver their cancellations
+        self.expiring = 0  # identity of a scope whose deadline has passed, while it is cancelled
+        self.delivers_at: FlatStack = ()  # where the loop lets a scope cancel a task
         self.watched: ScopeRecord | None = None  # the one whose attempts are counted now
         self._deliveries_then = 0  # what it had made at the last 64th attempt
         self._refused: dict[int, ScopeRecord] = {}  # left irregularly; they may cancel yet
@@ -191,7 +194,12 @@ class ScopeTracker:
         `via` is "deadline", which has passed then, or "scope"; `entered_by` as in `find`. A scope
         that is just being entered is cancelled in that line.
         """
-        record = self.find(scope, entered_by)
+        owner = self._live.get(id(entered_by)) if entered_by is not None else None
+        entries = owner.open_scopes if owner is not None else None
+        if owner is not None and entries and entries[-1][0] == id(scope):  # almost always
+            record = entries[-1][-1] or scope_record(entries[-1], owner)
+        else:
+            record = self.find(scope, entered_by)
         if record is None:
             return
         now_ns = monotonic_ns()
@@ -229,17 +237,29 @@ class ScopeTracker:
         return record
 
     def cancels(
-        self, scope: Any, entered_by: Any, task: Any, running: Any, frame: FrameType
+        self, scope: Any, entered_by: Any, task: Any, running: Any, frame: FrameType | None
     ) -> None:
         """Record that a cancelled scope is about to cancel a task in it, at `frame`.
 
-        `running` is the task that makes it do so, None where the loop itself does.
+        `running` is the task that makes it do so, None where the loop itself does: that is in one
+        place of the library, and `frame` may be None once `delivers_at` is known.
         """
-        record = self.find(scope, entered_by)
+        owner = self._live.get(id(entered_by))
+        entries = owner.open_scopes if owner is not None else None
+        if owner is not None and entries and entries[-1][0] == id(scope):  # almost always
+            record = entries[-1][-1] or scope_record(entries[-1], owner)
+        else:
+            record = self.find(scope, entered_by)
         if record is None:
             self._tasks.cancel_requested(task, frame, "scope")
         elif running is None:
-            self.loop_cancels(record, task, "scope", frame)
+            if frame is not None:
+                self.delivers_at = (frame.f_code, frame.f_lasti)
+            victim = self._live.get(id(task))
+            if victim is None or victim() is not task:
+                victim = self._tasks.record_of(task)
+            if victim is not None and not victim.ended_ns and not task.done():
+                self._tasks.cancelled_at(victim, task, "scope", self.delivers_at, record)
         elif not task.done():
             by = self._live.get(id(running))
             victim = self._tasks.known(task)
@@ -247,15 +267,6 @@ class ScopeTracker:
                 at = capture_flat(frame, self.stack_depth)
                 who = (by.serial, by.name) if by is not None else (0, "")
                 self._tasks.cancelled_at(victim, task, "scope", at, record, *who)
-
-    def loop_cancels(self, record: ScopeRecord, task: Any, via: str, frame: FrameType) -> None:
-        """Record that the loop is about to cancel a task for a scope, at `frame`."""
-        victim = self._live.get(id(task))
-        if victim is None or victim() is not task:
-            victim = self._tasks.record_of(task)
-        if victim is not None and not victim.ended_ns and not task.done():
-            at = (frame.f_code, frame.f_lasti)
-            self._tasks.cancelled_at(victim, task, via, at, record)
 
     def delivering(self, scope: Any, entered_by: Any) -> None:
         """Count an attempt of a cancelled scope to deliver its cancellation, or leave it.

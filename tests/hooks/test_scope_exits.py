@@ -159,3 +159,46 @@ def test_exporters_get_scopes_with_their_times(install: Install, kind: str) -> N
 async def in_task(scope: anyio.CancelScope) -> AsyncIterator[None]:
     with scope:
         yield
+
+
+def test_passed_deadline_and_cancellation_by_hand_are_told_apart(install: Install) -> None:
+    world = install().world
+
+    def requested() -> tuple[str, str, bool]:
+        origin = own_record(world.tasks).scopes[-1].cancel_origin
+        assert origin is not None
+        here = any(code is main.__code__ for code, _ in origin.stack)
+        return origin.via, origin.by_task, here
+
+    async def main() -> list[tuple[str, str, bool]]:
+        early = anyio.CancelScope(deadline=anyio.current_time() - 1)
+        early.cancel()  # before it is entered: its deadline is of no interest then
+        with early:
+            assert own_record(world.tasks).scopes[-1].cancel_origin is None
+        assert world.scopes.expiring == 0
+        found = []
+        with anyio.move_on_after(0):  # noqa: ASYNC100 - it is only looked at
+            found.append(requested())
+        with anyio.CancelScope() as by_hand:  # noqa: ASYNC100
+            by_hand.cancel()
+            found.append(requested())
+        with anyio.CancelScope() as moved:  # noqa: ASYNC100
+            moved.deadline = anyio.current_time() - 1
+            found.append(requested())
+        with anyio.move_on_after(0.001):
+            try:
+                await anyio.sleep(60)
+            finally:
+                found.append(requested())
+        return found
+
+    async def named() -> list[tuple[str, str, bool]]:
+        return await asyncio.create_task(main(), name="main")
+
+    assert asyncio.run(named()) == [
+        ("deadline", "main", True),
+        ("scope", "main", True),
+        ("deadline", "main", True),
+        ("deadline", "", False),  # by the loop
+    ]
+    assert world.scopes.expired == 3
