@@ -20,8 +20,9 @@ from autoinstrument.trackers.tasks import TaskTracker
 _STARTED: Final = f"""
 try:
     asyncscope_running = {RUNNING}
-    asyncscope_task = port_live(port_id(asyncscope_running))
-    if not asyncscope_task.last_name:
+    asyncscope_task = port_generators.last
+    if asyncscope_task() is not asyncscope_running:
+        asyncscope_task = port_generators.last = port_live(port_id(asyncscope_running))
         asyncscope_task.remember_name()
 {stack_of("port_generators", "asyncscope_running")}
     port_generators.started += 1

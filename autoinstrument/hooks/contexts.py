@@ -18,14 +18,17 @@ from autoinstrument.trackers.tasks import TaskTracker
 
 _CLOSING: Final = f"""
 try:
+    asyncscope_running = {RUNNING}
     if (
         port_type(self.thing) is not port_generator
-        or port_generators.entries[port_id(self.thing)][2] is not port_live(port_id({RUNNING}))
+        or asyncscope_running is None
+        or port_generators.entries[port_id(self.thing)][2]() is not asyncscope_running
         or self.thing.ag_running
     ):
         port.closing(self.thing)
-    asyncscope_seen = True
+    asyncscope_running = None
 except Exception:
+    asyncscope_running = None
     port.closing(self.thing)
 """
 """Of no interest is the closing by the task that started it, with nobody inside (`is_at_home`)."""

@@ -7,6 +7,7 @@ dead are swept out.
 
 import weakref
 from collections import deque
+from collections.abc import Callable
 from time import monotonic_ns
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -30,6 +31,7 @@ class GeneratorTracker:
         self.started = 0
         self.abandoned = 0
         self.stack_depth = stack_depth
+        self.last: Callable[[], Any] = _nobody  # record of the task that started one last
         self.entries: dict[int, StartedGenerator] = {}  # by identity; some are dead
         self._room = _ROOM
         self._moments = moments
@@ -186,6 +188,10 @@ def _record(entry: StartedGenerator, generator: Any) -> GeneratorRecord:
         entry[-1] = record
     made: GeneratorRecord = entry[-1]
     return made
+
+
+def _nobody() -> Any:
+    return _nobody  # which is no task
 
 
 def _serial(record: GeneratorRecord) -> int:
