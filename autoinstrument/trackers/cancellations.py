@@ -147,8 +147,12 @@ class CancellationTracker(ABC):
         """
         for serial in list(self._hitting):
             scope = self._hitting.pop(serial, None)
-            for record, origin in scope.take_hits() if scope is not None else ():
+            if scope is None:
+                continue
+            for record, origin in scope.take_hits():
                 self._moments.fire("cancel_requested", record, origin)
+            if scope.hits:  # another one has come meanwhile
+                self._hitting[serial] = scope
 
     # -- questions -------------------------------------------------------------------------
 

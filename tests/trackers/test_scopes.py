@@ -351,3 +351,24 @@ def test_scope_cancelled_while_it_is_entered_is_cancelled_in_that_line(stage: St
     origin: Any = record.cancel_origin
     assert (origin.flat_stack, origin.by_task) == (record.flat_stack, "t")
     assert record.expired_ns == 1_000
+
+
+def test_cancellation_that_comes_while_others_are_told_is_told_next_time(stage: Stage) -> None:
+    task = stage.begin("t")
+    scope = Thing()
+    record = stage.scopes.scope_entered(scope, "kind", None)
+
+    def cancel() -> None:
+        stage.scopes.cancels(scope, task, task, None, sys._getframe())
+
+    def one_more(*facts: Any) -> None:
+        if len(stage.told) == 2:
+            record.hits = [*(record.hits or ()), facts]  # as the loop's thread appends to it
+
+    cancel()
+    cancel()
+    stage.moments.on("cancel_requested", one_more)
+    stage.tasks.tell_of_scopes(0)
+    assert stage.moments_told() == ["cancel_requested"] * 2
+    stage.tasks.tell_of_scopes(0)
+    assert stage.moments_told() == ["cancel_requested"]
