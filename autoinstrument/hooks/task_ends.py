@@ -65,10 +65,13 @@ class EndObserver:
             if _module_at(2) != "asyncio.events" and not _is_bottom(sys._getframe(1)):
                 return
             tasks = self._tasks
-            if record.story is None and not record.open_scopes and tasks.outbox is None:
+            if record.story is None and not record.open_scopes:
                 record.ended_ns = monotonic_ns()  # as below, when there is nothing else to tell
                 record.outcome = RETURNED
                 tasks.ended += 1
+                outbox = tasks.outbox
+                if outbox is not None:
+                    outbox.task_ended(record)
             else:
                 self._task_ended(record, RETURNED)
         except RuntimeError:

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Final, TypeVar
 
-from autoinstrument.records import TaskRecord
+from autoinstrument.records import TaskRecord, name_of
 
 T = TypeVar("T")
 SLOW_NS: Final = 1_000_000_000
@@ -55,7 +55,11 @@ class TaskOutbox:
             or record.ended_ns - record.created_ns >= SLOW_NS
             or record.serial in self._creators
         ):
-            record.last_name = record.name
+            task = record()
+            if task is not None:
+                record.last_name = name_of(task, record.serial, record.last_name)
+            elif not record.last_name:
+                record.last_name = f"task {record.serial}"
             if len(self._creators) < _MOST_CREATORS:
                 self._creators.add(record.creator)
         elif record.serial % EVERY or waiting == self._waiting.maxlen:

@@ -309,12 +309,15 @@ class TaskTracker(CancellationTracker):
                     scheduled_cancels.pop(record.serial, None)
                 if record.ended_ns:
                     pass
-                elif record.story is not None or record.open_scopes or self.outbox is not None:
+                elif record.story is not None or record.open_scopes:
                     self._ended_unseen(record)
                 else:
                     record.ended_ns = monotonic_ns()  # as there, when nothing else is to tell
                     record.outcome = ENDED
                     self.ended += 1
+                    outbox = self.outbox
+                    if outbox is not None:
+                        outbox.task_ended(record)
                 bury(record)
             except Exception as exc:
                 if not finalizing():
