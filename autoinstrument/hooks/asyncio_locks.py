@@ -44,10 +44,27 @@ def _calm(last: str) -> str:
 
 _LOCK_TAKEN: Final = f"""
 try:{_calm("lock")}
-    if asyncscope_record is None or asyncscope_record.owner() is not {RUNNING}:
+    if asyncscope_record is None:
         port.taken(self, 'asyncio.Lock')
-    else:
+    elif asyncscope_record.owner() is {RUNNING}:
         asyncscope_record.acquired += 1
+    elif (  # another task, in the same line: of its own function, or of one that this calls
+        len(asyncscope_record.place) in (6, 8)
+        and asyncscope_record.place[2] is port_entering
+        and port_frame(2).f_lasti == asyncscope_record.place[5]
+        and port_frame(2).f_code is asyncscope_record.place[4]
+        and (
+            len(asyncscope_record.place) == 6
+            or port_frame(3).f_lasti == asyncscope_record.place[7]
+            and port_frame(3).f_code is asyncscope_record.place[6]
+        )
+    ):
+        asyncscope_record.owner = port_live(port_id({RUNNING}))
+        asyncscope_record.owner.last_name or asyncscope_record.owner.remember_name()
+        asyncscope_record.taken_ns = port_now()
+        asyncscope_record.acquired = asyncscope_record.placed = asyncscope_record.acquired + 1
+    else:
+        port.taken(self, 'asyncio.Lock')
     asyncscope_record = None  # after an `if`, 3.11 would trace the line that follows twice
 except Exception:
 {indented(told("taken", "self", "'asyncio.Lock'"))}
