@@ -6,7 +6,7 @@ budget. What is dropped is counted by reason.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -18,7 +18,7 @@ from autoinstrument.export.live_tasks import KnownTasks, LiveTasks
 from autoinstrument.export.logs import LogRecord, LongOpen
 from autoinstrument.export.plain import PlainSpans
 from autoinstrument.export.scopes import enclosing, is_housekeeping, matters, shown
-from autoinstrument.export.slices import SLICE, give_way, in_slices
+from autoinstrument.export.slices import give_way, in_slices, slices
 from autoinstrument.export.span import Ready
 from autoinstrument.export.spans import SpanMaker
 from autoinstrument.export.traces import Link, Placement, Trace, Traces
@@ -191,17 +191,16 @@ class Pipeline:
     ) -> list[Ready]:
         make = self._maker.task
         spans: list[Ready] = []
-        for start in range(0, len(placed), SLICE):
-            some = placed[start : start + SLICE]
+        for some in slices(placed):
+            others: Sequence[tuple[TaskRecord, Placement]] = some
             if self._plain is not None and not self._findings:
-                some = self._plain.tasks(some, children, spans)
-            for task, place in some:
+                others = self._plain.tasks(some, children, spans)
+            for task, place in others:
                 if not place.trace.kept:
                     continue
                 findings = self._findings.pop(task.name, ()) if self._findings else ()
                 links = children.get(task.serial, ()) if children else ()
                 spans.append(make(task, place, findings, links, now_ns))
-            give_way()
         return spans
 
     # -- what else there is to make ---------------------------------------------------------------
@@ -241,9 +240,8 @@ class Pipeline:
 
     def _scopes(self, batch: Batch, known: KnownTasks, now_ns: int) -> list[tuple[Trace, Make]]:
         some: list[tuple[ScopeRecord, Static]] = []
-        for start in range(0, len(batch.scopes), SLICE):
-            some += shown(batch.scopes[start : start + SLICE], self._maker.statics)
-            give_way()
+        for lefts in slices(batch.scopes):
+            some += shown(lefts, self._maker.statics)
         around = enclosing(scope for scope, _ in some)
         make = self._maker.scope if self._plain is None else self._plain.scope
         placed = self.traces.placed

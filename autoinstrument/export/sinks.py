@@ -12,7 +12,7 @@ from autoinstrument.export.batch import ExportSettings
 from autoinstrument.export.logs import LogRecord
 from autoinstrument.export.metrics import metrics_of, program_logger_provider
 from autoinstrument.export.sender import Parcel, Sender
-from autoinstrument.export.slices import SLICE, give_way
+from autoinstrument.export.slices import slices
 from autoinstrument.export.span import Ready, Span
 from autoinstrument.export.trace_settings import SDK_PROTOCOLS
 from autoinstrument.export.transport import Variables, json_transport
@@ -152,10 +152,8 @@ def requests(
     for start in range(0, len(spans), _MOST_SPANS):
         part = spans[start : start + _MOST_SPANS]
         encoded: list[str] = []
-        for at in range(0, len(part), SLICE):
-            some = part[at : at + SLICE]
+        for some in slices(part):
             encoded += [one if isinstance(one, str) else otlp.span(one) for one in some]
-            give_way()
         found.append(("traces", len(part), envelope.spans(encoded)))
     if logs:
         body = envelope.logs([otlp.log_record(one) for one in logs])

@@ -6,7 +6,7 @@ of them, and a drain takes seconds, in which this thread watches nothing. So it 
 3 ms, and whoever drains may be called back then.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Final, TypeVar
@@ -46,6 +46,13 @@ def give_way() -> None:
     if _slices.meanwhile is not None:
         _slices.meanwhile()
     _slices.offered_s = monotonic()
+
+
+def slices(items: Sequence[T], size: int = SLICE) -> Iterator[Sequence[T]]:
+    """Yield the items, `size` of them at a time, and give way after each of these slices."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+        give_way()
 
 
 def in_slices(items: Iterable[T], size: int = SLICE) -> Iterator[T]:
