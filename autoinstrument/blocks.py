@@ -127,9 +127,9 @@ class BlockWatch:
 
     def fall_asleep(self) -> None:
         """Note what has been computed before the agent's thread sleeps."""
-        if self._woke_ns:
-            self._awake_ns += monotonic_ns() - self._woke_ns
         self._slept_ns = monotonic_ns()
+        if self._woke_ns:
+            self._awake_ns += self._slept_ns - self._woke_ns
         self._waits_before = waits_of_this_thread()
         self._process_before = process_time_ns()
         self._computed_before = {
