@@ -34,10 +34,8 @@ class AsyncioScopePort(ScopePort):
             if record is None:
                 self._tasks.cancel_requested(task, frame, "deadline")
             else:
-                victim = self._tasks.known(task)
-                if victim is not None and not victim.ended_ns and not task.done():
-                    at = (frame.f_code, frame.f_lasti)
-                    self._tasks.cancelled_at(victim, task, "deadline", at, record)
+                at = (frame.f_code, frame.f_lasti)
+                self._tasks.cancelled_by(record, task, "deadline", at)
         except Exception as exc:
             self.failed("expires", exc)
 

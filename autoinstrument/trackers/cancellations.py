@@ -73,6 +73,26 @@ class CancellationTracker(ABC):
         else:
             self.cancelled_at(record, task, via, stack, scope, by.serial, by.name)
 
+    def cancelled_by(
+        self,
+        scope: ScopeRecord,
+        task: Any,
+        via: str,
+        stack: FlatStack,
+        by: TaskRecord | None = None,
+    ) -> None:
+        """Record that a known scope is about to cancel a task, unless that is over.
+
+        `by` is the record of the task that makes it do so, None where the loop does.
+        """
+        record = self.known(task) if not task.done() else None
+        if record is None or record.ended_ns:
+            return
+        if by is None:
+            self.cancelled_at(record, task, via, stack, scope)
+        else:
+            self.cancelled_at(record, task, via, stack, scope, by.serial, by.name)
+
     def cancel_arrived(self, record: TaskRecord, how: ScheduledCancel, parked: FlatStack) -> None:
         """Record a cancellation that the loop delivers for whoever handed `task.cancel` to it."""
         self.cancelled_at(

@@ -15,7 +15,7 @@ from typing import Any, Final
 from autoinstrument.places import capture_flat
 from autoinstrument.records import UNTIMED, GeneratorRecord, StartedGenerator
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker, running_task
+from autoinstrument.trackers.tasks import TaskTracker, nobody, running_task
 
 COLLECTED: Final = "collected"
 _ROOM: Final = 256  # entries in the table before the first sweep
@@ -31,7 +31,7 @@ class GeneratorTracker:
         self.started = 0
         self.abandoned = 0
         self.stack_depth = stack_depth
-        self.last: Callable[[], Any] = _nobody  # record of the task that started one last
+        self.last: Callable[[], Any] = nobody  # record of the task that started one last
         self.entries: dict[int, StartedGenerator] = {}  # by identity; some are dead
         self._room = _ROOM
         self._moments = moments
@@ -188,10 +188,6 @@ def _record(entry: StartedGenerator, generator: Any) -> GeneratorRecord:
         entry[-1] = record
     made: GeneratorRecord = entry[-1]
     return made
-
-
-def _nobody() -> Any:
-    return _nobody  # which is no task
 
 
 def _serial(record: GeneratorRecord) -> int:

@@ -17,7 +17,7 @@ from autoinstrument.records import (
     scope_record,
 )
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker, running_task
+from autoinstrument.trackers.tasks import TaskTracker, nobody, running_task
 
 _MOST_TASKS: Final = 100
 _OWNERS: Final = ("_host_task", "_task", "_parent_task")  # of anyio's scope, Timeout, TaskGroup
@@ -43,7 +43,7 @@ class ScopeTracker:
         self.cancelled = 0
         self.expired = 0
         self.stack_depth = stack_depth
-        self.last: Callable[[], Any] = _nobody  # record of the task that entered a scope last
+        self.last: Callable[[], Any] = nobody  # record of the task that entered a scope last
         self._ownerless: dict[int, ScopeRecord] = {}  # entered outside any task
         self.attempts = 1  # of all scopes to deliver their cancellations
         self.expiring = 0  # identity of a scope whose deadline has passed, while it is cancelled
@@ -194,12 +194,7 @@ class ScopeTracker:
         `via` is "deadline", which has passed then, or "scope"; `entered_by` as in `find`. A scope
         that is just being entered is cancelled in that line.
         """
-        owner = self._live.get(id(entered_by)) if entered_by is not None else None
-        entries = owner.open_scopes if owner is not None else None
-        if owner is not None and entries and entries[-1][0] == id(scope):  # almost always
-            record = entries[-1][-1] or scope_record(entries[-1], owner)
-        else:
-            record = self.find(scope, entered_by)
+        record = self.find(scope, entered_by)
         if record is None:
             return
         now_ns = monotonic_ns()
@@ -244,29 +239,16 @@ class ScopeTracker:
         `running` is the task that makes it do so, None where the loop itself does: that is in one
         place of the library, and `frame` may be None once `delivers_at` is known.
         """
-        owner = self._live.get(id(entered_by))
-        entries = owner.open_scopes if owner is not None else None
-        if owner is not None and entries and entries[-1][0] == id(scope):  # almost always
-            record = entries[-1][-1] or scope_record(entries[-1], owner)
-        else:
-            record = self.find(scope, entered_by)
+        record = self.find(scope, entered_by)
         if record is None:
             self._tasks.cancel_requested(task, frame, "scope")
         elif running is None:
             if frame is not None:
                 self.delivers_at = (frame.f_code, frame.f_lasti)
-            victim = self._live.get(id(task))
-            if victim is None or victim() is not task:
-                victim = self._tasks.record_of(task)
-            if victim is not None and not victim.ended_ns and not task.done():
-                self._tasks.cancelled_at(victim, task, "scope", self.delivers_at, record)
-        elif not task.done():
-            by = self._live.get(id(running))
-            victim = self._tasks.known(task)
-            if victim is not None and not victim.ended_ns:
-                at = capture_flat(frame, self.stack_depth)
-                who = (by.serial, by.name) if by is not None else (0, "")
-                self._tasks.cancelled_at(victim, task, "scope", at, record, *who)
+            self._tasks.cancelled_by(record, task, "scope", self.delivers_at)
+        else:
+            at = capture_flat(frame, self.stack_depth)
+            self._tasks.cancelled_by(record, task, "scope", at, self._live.get(id(running)))
 
     def delivering(self, scope: Any, entered_by: Any) -> None:
         """Count an attempt of a cancelled scope to deliver its cancellation, or leave it.
@@ -336,7 +318,3 @@ def _latest(task: TaskRecord, key: int) -> ScopeRecord | None:
             return None
     record: ScopeRecord | None = entries[-1][-1]
     return record if record is not None else scope_record(entries[-1], task)
-
-
-def _nobody() -> Any:
-    return _nobody  # which is no task

@@ -100,8 +100,8 @@ class TaskTracker(CancellationTracker):
         self.outbox: TaskOutbox | None = None  # for the exporters
         self.left_open: dict[int, ScopeRecord] = {}  # scopes that ended tasks have not left
         # What the task before had; the next one has it too, as a rule.
-        self._loop = _LoopRef(_no_loop)
-        self._creator: Callable[[], Any] = _no_loop
+        self._loop = _LoopRef(nobody)
+        self._creator: Callable[[], Any] = nobody
         self._last_code: CodeType | None = None
         self._stacks = SharedStacks(stack_depth)
         self._when_gone = self._burial()
@@ -204,7 +204,7 @@ class TaskTracker(CancellationTracker):
         """Keep the loop of a task, which is not the one of the task before."""
         if loop is None:
             loop = getattr(task, "_loop", None)
-        found = _LoopRef(loop if loop is not None else _no_loop)
+        found = _LoopRef(loop if loop is not None else nobody)
         found.loop_id = id(loop)
         self._loop = found
         return found
@@ -307,14 +307,12 @@ class TaskTracker(CancellationTracker):
                     cancelling.pop(record.serial, None)
                 if scheduled_cancels:
                     scheduled_cancels.pop(record.serial, None)
-                if record.ended_ns:
-                    pass
-                elif record.story is not None or record.open_scopes:
-                    self._ended_unseen(record)
-                else:
-                    record.ended_ns = monotonic_ns()  # as there, when nothing else is to tell
+                if not record.ended_ns:
+                    record.ended_ns = monotonic_ns()
                     record.outcome = ENDED
                     self.ended += 1
+                    if record.story is not None or record.open_scopes:
+                        self._ended_with_story(record)
                     outbox = self.outbox
                     if outbox is not None:
                         outbox.task_ended(record)
@@ -324,15 +322,6 @@ class TaskTracker(CancellationTracker):
                     self._moments.failed("task records", exc)
 
         return gone
-
-    def _ended_unseen(self, record: TaskRecord) -> None:
-        record.ended_ns = monotonic_ns()
-        record.outcome = ENDED
-        self.ended += 1
-        if record.story is not None or record.open_scopes:
-            self._ended_with_story(record)
-        if self.outbox is not None:
-            self.outbox.task_ended(record)
 
     def lately(self, task: Any) -> TaskRecord | None:
         """Return the record of a task that is alive or has just died.
@@ -374,8 +363,9 @@ class TaskTracker(CancellationTracker):
         }
 
 
-def _no_loop() -> Any:
-    return _no_loop  # which is no task's loop
+def nobody() -> Any:
+    """Stand in for the reference to a task or a loop, as long as there is none."""
+    return nobody  # which is neither
 
 
 def _behind_handle(coro: Any) -> str:
