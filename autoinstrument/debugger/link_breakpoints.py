@@ -7,6 +7,7 @@ and after a stop it is decided whose they were.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from . import current
@@ -36,6 +37,8 @@ class MergedBreakpoints:
         self.sessions: dict[str, DebugSession] = {}
         self._ids: dict[int, current.Place] = {}
         self._paths: set[str] = set()
+        # The keys of all breakpoints that a line has had so far.
+        self._owners: defaultdict[current.Place, set[str]] = defaultdict(set)
         self._sync_lock = asyncio.Lock()
 
     def _log_point(self, point: SessionBreakpoint, message: str) -> None:
@@ -81,7 +84,8 @@ class MergedBreakpoints:
     def _merged(self, path: str, line: int, points: list[SessionBreakpoint]) -> BreakpointSpec:
         if self.own_process:
             return BreakpointSpec(line, current.condition_for(path, line))
-        if len(points) == 1:
+        self._owners[path, line].update(point.key for point in points)
+        if self._decided_there((path, line), points):
             (point,) = points
             marked = f"{MARK}{point.key}{MARK}{point.log_message}" if point.log_message else None
             return BreakpointSpec(line, point.condition, point.hit_condition, marked)
@@ -90,6 +94,14 @@ class MergedBreakpoints:
         if not all(conditions):
             return BreakpointSpec(line)
         return BreakpointSpec(line, " or ".join(f"({condition})" for condition in conditions))
+
+    def _decided_there(self, place: current.Place, points: list[SessionBreakpoint]) -> bool:
+        """Say whether every stop at a line, also one that is on its way, was meant for `points`.
+
+        Only while the line has never had another breakpoint: a stop may have been decided by the
+        condition that was sent before the last one.
+        """
+        return self._owners[place] == {point.key for point in points} and len(points) == 1
 
     async def sync_exceptions(self) -> None:
         """Send the exception breakpoints that all sessions have."""
@@ -126,7 +138,7 @@ class MergedBreakpoints:
             for point in session.breakpoints.values()
             if (point.path, point.line) == place
         ]
-        if len(points) == 1:
+        if self._decided_there(place, points):
             points[0].hits += 1
             return points
         return [point for point in points if await self._matches(point, frame)]

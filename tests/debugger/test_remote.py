@@ -481,6 +481,33 @@ async def test_two_sessions_share_a_line_of_another_process(ticker: Debuggee) ->
 
 @pytest.mark.slow
 @pytest.mark.asyncio
+async def test_stop_on_its_way_for_a_closed_session_is_nobody_elses(ticker: Debuggee) -> None:
+    debugger = RemoteDebugger("127.0.0.1", ticker.port)
+    seen: list[int] = []
+
+    async def on_hit(event: DebugEvent) -> None:
+        value = await event.session.evaluate_expression("n")
+        seen.append(int(value.result))
+
+    async with debugger.debug_session("even") as even:
+        even.register_event_handler("breakpoint", on_hit)
+        line = ticker.line("add")
+        await even.set_breakpoint(ticker.path, line, "n % 2 == 0")
+        link = even.link
+        assert link is not None
+        async with debugger.debug_session("third") as third:
+            await third.set_breakpoint(ticker.path, line, "n % 3 == 0")
+            # The process keeps the condition of both for as long as nothing new can be sent.
+            await link._sync_lock.acquire()
+            asyncio.get_running_loop().call_later(1.0, link._sync_lock.release)
+        passed = len(seen)
+        await asyncio.sleep(0.5)
+    assert len(seen) > passed > 2
+    assert all(n % 2 == 0 for n in seen)
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
 async def test_killed_debuggee_ends_the_session(ticker: Debuggee) -> None:
     debugger = RemoteDebugger("127.0.0.1", ticker.port)
     async with asyncio.timeout(20):
