@@ -345,6 +345,7 @@ class Agent:
         """End the thread: a process with threads must not fork, and Python 3.12 warns."""
         if self.outlet is not None:
             self._attempt("export", self.outlet.before_fork)
+        self.world.generators.tell_again()
         self.watch.stop(_FORK_S)
 
     def after_fork_in_parent(self) -> None:

@@ -161,23 +161,25 @@ class FindingStore:
         self._kept: set[int] = set()  # identities of these
         self._lock = threading.RLock()  # a collection inside may report as well
         self.added: list[Callable[[Finding], None]] = []
+        self.before_reading: list[Callable[[], None]] = []  # what was counted elsewhere is told
 
-    def add(self, finding: Finding) -> bool:
-        """Take a finding; return whether it is new and wanted."""
+    def add(self, finding: Finding, times: int = 1) -> bool:
+        """Take a finding, made so many times; return whether it is new and wanted."""
         if finding.kind not in self.kinds:
             return False
         key = (finding.kind, finding.location, finding.key)
         with self._lock:
             known = self._found.get(key)
             if known is not None:
-                known.count += 1
+                known.count += times
                 return False
             if sum(found[0] == finding.kind for found in self._found) >= _MOST_OF_A_KIND:
-                self.dropped[finding.kind] = self.dropped.get(finding.kind, 0) + 1
+                self.dropped[finding.kind] = self.dropped.get(finding.kind, 0) + times
                 return False
             if self._is_silenced(finding):
-                self.silenced += 1
+                self.silenced += times
                 return False
+            finding.count += times - 1
             finding.first_seen = time.time()
             self._found[key] = finding
             self._kept.add(id(finding))
@@ -185,16 +187,19 @@ class FindingStore:
             tell(finding)
         return True
 
-    def again(self, finding: Finding) -> None:
+    def again(self, finding: Finding, times: int = 1) -> None:
         """Take a finding that was handed over before; it is counted without being compared."""
         with self._lock:
             if id(finding) in self._kept:
-                finding.count += 1
+                finding.count += times
                 return
-        self.add(finding)
+        finding.count = 1  # in a forked child, the parent has counted
+        self.add(finding, times)
 
     def all(self) -> list[Finding]:
         """Return the findings in the order in which they were made."""
+        for tell in self.before_reading:
+            tell()
         with self._lock:
             return list(self._found.values())
 

@@ -39,6 +39,7 @@ class World:
         self.hops = HopTracker(self.tasks, depth)
         self.sessions = SessionTracker(self.tasks, depth)
         self.tasks.hidden = self.loops.hidden
+        findings.before_reading.append(self.generators.tell_again)
         moments.on("tick", self.tasks.tell_of_scopes)
         moments.on("loop_closing", self.generators.loop_gone)
         moments.on("loop_dropped", self.generators.loop_gone)

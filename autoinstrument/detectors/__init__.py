@@ -57,7 +57,10 @@ NEEDS: Final[dict[str, dict[str, Need]]] = {
         "exit": _open_scopes,
     },
     "cancel_delivery_spin": {"scope_spinning": _always},
-    "async_generator_not_closed": {"generator_dropped": _always},
+    "async_generator_not_closed": {
+        "generator_dropped": _always,
+        "generator_dropped_again": LATER,
+    },
     "async_generator_cross_task": {
         "generator_called": _always,
         "detach_failed": _always,

@@ -42,11 +42,20 @@ def attach(world: World) -> None:
         location = _location(record, suspended)
         if location is not None:
             finding = _finding(record, location, suspended, how)
-            if iterated and len(made) < _MOST_MADE:
+            if iterated:
+                if len(made) >= _MOST_MADE:
+                    made.pop(next(iter(made)), None)
                 made[place] = finding
             world.report(finding)
 
+    def generator_dropped_again(record: GeneratorRecord, times: int) -> None:
+        iterated = record.flat_stack
+        finding = made.get((id(iterated[0]), iterated[1]))
+        if finding is not None:
+            world.findings.again(finding, times)
+
     world.moments.on("generator_dropped", generator_dropped)
+    world.moments.on("generator_dropped_again", generator_dropped_again)
 
 
 def _location(record: GeneratorRecord, suspended: Place | None) -> Place | None:

@@ -55,6 +55,7 @@ class GeneratorRecord(Owned, weakref.ref[Any]):
     """One asynchronous generator that was iterated, made when somebody asks."""
 
     __slots__ = (
+        "again",
         "code",
         "finalized_by",
         "flat_stack",
@@ -71,6 +72,7 @@ class GeneratorRecord(Owned, weakref.ref[Any]):
     flat_stack: FlatStack
     started_ns: int  # UNTIMED when nobody exports it
     finalized_by: str  # "collected", "loop shutdown" or "loop gone" when nobody closed it
+    again: int  # how many more of the same task and place were collected next, and are not told
 
     @property
     def qualname(self) -> str:

@@ -13,12 +13,14 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from autoinstrument.places import capture_flat
-from autoinstrument.records import UNTIMED, GeneratorRecord, StartedGenerator
+from autoinstrument.records import UNTIMED, FlatStack, GeneratorRecord, StartedGenerator
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker, nobody, running_task
 
 COLLECTED: Final = "collected"
 _ROOM: Final = 256  # entries in the table before the first sweep
+# Stack, owner and code of the generator that was collected last, and its record.
+_NO_DROP: Final[tuple[FlatStack, Any, Any, GeneratorRecord | None]] = ((), None, None, None)
 
 
 class GeneratorTracker:
@@ -29,11 +31,12 @@ class GeneratorTracker:
         self.outbox: deque[GeneratorRecord] | None = None  # for the exporters
         self.dropped: deque[GeneratorRecord] = deque(maxlen=256)  # the last ones
         self.started = 0
-        self.abandoned = 0
         self.stack_depth = stack_depth
         self.last: Callable[[], Any] = nobody  # record of the task that started one last
         self.entries: dict[int, StartedGenerator] = {}  # by identity; some are dead
         self._room = _ROOM
+        self._abandoned = 0
+        self._last_drop = _NO_DROP
         self._moments = moments
         self._tasks = tasks
         self._live_tasks = tasks.live
@@ -83,16 +86,41 @@ class GeneratorTracker:
             return
         if generator.ag_running or (how != COLLECTED and generator.ag_frame is None):
             return  # the interpreter finalizes none that is over
+        if how == COLLECTED and entry[-1] is None and self.outbox is None:
+            stack, owner, code, last = self._last_drop
+            if (
+                last is not None
+                and entry[2] is owner
+                and entry[1] is code
+                and entry[3] == stack
+                and entry[3][0] is stack[0]  # code of another file may be equal
+            ):
+                last.again += 1
+                return
         record = entry[-1] or _record(entry, generator)
         if record.finalized_by:
             return
         record.finalized_by = how
         record.last_qualname = generator.__qualname__
-        self.abandoned += 1
+        self._abandoned += 1
         self.dropped.append(record)
         if self.outbox is not None and record.started_ns != UNTIMED:  # else it came first
             self.outbox.append(record)
+        last, self._last_drop = self._last_drop[-1], _NO_DROP  # nobody counts for it any more
+        self._tell_again(last)
         self._moments.fire("generator_dropped", record, generator, how)
+        if how == COLLECTED and record.flat_stack:
+            self._last_drop = (record.flat_stack, record.owner, record.code, record)
+
+    def tell_again(self) -> None:
+        """Tell how many more were dropped like the last one; called before anybody looks."""
+        self._tell_again(self._last_drop[-1])
+
+    def _tell_again(self, record: GeneratorRecord | None) -> None:
+        if record is not None and record.again:
+            times, record.again = record.again, 0
+            self._abandoned += times
+            self._moments.fire("generator_dropped_again", record, times)
 
     def loop_gone(self, loop: Any) -> None:
         """Record that a loop closes no generator any more: those left by tasks that are over."""
@@ -129,6 +157,12 @@ class GeneratorTracker:
             if generator is not None:
                 found.append(entry[-1] or _record(entry, generator))
         return sorted(found, key=_serial)
+
+    @property
+    def abandoned(self) -> int:
+        """How many were not closed by the program."""
+        record = self._last_drop[-1]
+        return self._abandoned + (record.again if record is not None else 0)
 
     @property
     def ended(self) -> int:
@@ -184,6 +218,7 @@ def _record(entry: StartedGenerator, generator: Any) -> GeneratorRecord:
     record = GeneratorRecord(generator)
     _, record.code, record.owner, record.flat_stack, record.started_ns, record.serial, _ = entry
     record.finalized_by = record.last_qualname = ""
+    record.again = 0
     if entry[-1] is None:
         entry[-1] = record
     made: GeneratorRecord = entry[-1]

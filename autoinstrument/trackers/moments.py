@@ -18,6 +18,7 @@ MOMENTS: Final = (
     "lock_wait_ended",  # wait record: it was broken off, or its task waited long for the lock
     "lock_released",  # lock record, hold or None, releasing task's record, stack
     "generator_dropped",  # generator record, generator, how
+    "generator_dropped_again",  # generator record, how many more were collected after it
     "scope_spinning",  # scope record
     "generator_called",  # generator, method name, calling task's record, frame
     "detach_failed",  # frame

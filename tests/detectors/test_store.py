@@ -40,6 +40,29 @@ def test_same_fault_at_the_same_place_is_counted() -> None:
     assert [kept.count for kept in store.all()] == [3]
 
 
+def test_finding_made_again_is_counted_as_often_as_it_was_made() -> None:
+    store = FindingStore(ALL)
+    one, dropped = finding(), finding(100)
+    store.add(one)
+    store.again(one, 5)
+    store.before_reading.append(lambda: store.again(one, 10))
+    assert [kept.count for kept in store.all()] == [16]
+    for line in range(1, 51):
+        store.add(finding(line))
+    store.again(dropped, 7)
+    assert store.dropped == {KIND: 7}
+
+
+def test_child_of_a_fork_counts_for_itself() -> None:
+    store = FindingStore(ALL)
+    one = finding()
+    store.add(one)
+    store.again(one, 5)
+    store.reset()
+    store.again(one, 2)
+    assert [kept.count for kept in store.all()] == [2]
+
+
 def test_other_place_kind_or_key_is_another_finding() -> None:
     store = FindingStore(ALL)
     keyed = finding()

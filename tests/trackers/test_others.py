@@ -17,6 +17,10 @@ async def numbers() -> Any:
     yield 2
 
 
+async def others() -> Any:
+    yield 1
+
+
 class Pause:
     def __await__(self) -> Any:
         yield
@@ -27,9 +31,9 @@ async def slow() -> Any:
     yield 1
 
 
-def started() -> Any:
+def started(function: Any = numbers) -> Any:
     """Return a generator that is suspended in its first `yield`."""
-    generator = numbers()
+    generator = function()
     with pytest.raises(StopIteration):
         generator.asend(None).send(None)
     return generator
@@ -59,6 +63,68 @@ def test_dropped_generator_is_told_once(stage: Stage) -> None:
     assert stage.moments_told() == ["generator_dropped"]
     assert stage.generators.statistics()["abandoned"] == 1
     close(generator)
+
+
+def dropped(stage: Stage, how: str = "collected", frame: Any = None, made: Any = started) -> None:
+    generator = made()
+    stage.generators.generator_started(generator, frame)
+    stage.generators.generator_dropped(generator, how)
+    close(generator)
+
+
+def two_lines() -> Any:
+    yield sys._getframe()
+    yield
+
+
+def test_generators_collected_after_one_like_them_are_counted_and_told_together(
+    stage: Stage,
+) -> None:
+    owner, line = stage.begin("owner"), two_lines()
+    frame = next(line)
+    for _ in range(4):
+        dropped(stage, frame=frame)
+    assert stage.moments_told() == ["generator_dropped"]
+    assert stage.generators.statistics()["abandoned"] == 4
+    stage.generators.tell_again()
+    moment, (record, times) = stage.told.pop()
+    assert (moment, record.owner(), times) == ("generator_dropped_again", owner, 3)
+    stage.generators.tell_again()
+    assert stage.moments_told() == []
+    assert stage.generators.statistics()["abandoned"] == 4
+
+
+def test_generator_collected_after_another_one_is_told_by_itself(stage: Stage) -> None:
+    stage.begin("owner")
+    line, other_line = two_lines(), two_lines()
+    frame, elsewhere = next(line), next(other_line)
+    next(other_line)
+    for _ in range(2):
+        dropped(stage, frame=frame)
+    dropped(stage, frame=elsewhere)
+    dropped(stage, frame=elsewhere, made=lambda: started(others))
+    stage.begin("other")
+    dropped(stage, frame=elsewhere, made=lambda: started(others))
+    dropped(stage, "loop shutdown", frame=elsewhere, made=lambda: started(others))
+    dropped(stage)  # nobody knows where
+    dropped(stage)
+    assert stage.moments_told() == [
+        "generator_dropped",
+        "generator_dropped_again",
+        *(["generator_dropped"] * 6),
+    ]
+    assert stage.generators.statistics()["abandoned"] == 8
+
+
+def test_exporters_get_each_generator_that_was_collected(stage: Stage) -> None:
+    stage.begin("owner")
+    line = two_lines()
+    frame = next(line)
+    dropped(stage, frame=frame)
+    stage.generators.outbox = deque()
+    dropped(stage, frame=frame)
+    dropped(stage, frame=frame)
+    assert (stage.moments_told(), len(stage.generators.outbox)) == (["generator_dropped"] * 3, 2)
 
 
 def test_exhausted_and_unknown_generators_are_not_dropped(stage: Stage) -> None:
