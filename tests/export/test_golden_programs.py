@@ -17,11 +17,12 @@ from tests.helpers import ROOT, run_child
 
 GOLDEN = Path(__file__).parent / "golden"
 PROGRAMS = sorted(path.stem for path in GOLDEN.glob("*.py"))
+STATUS = re.compile(r" (ok|error .*)$", re.MULTILINE)
 LIBRARY = re.compile(r"/.*/([^/]+\.py)(:\d+)?")
-ENDS_UNSEEN = {
-    "task_outliving_its_creator",  # only the death of a task object is seen
-    "expired_timeout",  # the same, if its exception is collected as garbage before the exit
-}
+# Before Python 3.12 only the death of some task objects is seen: then nothing says that a creator
+# had ended, or how a task ended that was collected as garbage before anybody asked.
+TREE_UNSEEN = {"task_outliving_its_creator"}
+OUTCOME_UNSEEN = {"expired_timeout"}
 
 pytestmark = pytest.mark.slow
 
@@ -124,9 +125,11 @@ def test_program(tmp_path: Path, name: str) -> None:
     wanted = (GOLDEN / f"{name}.txt").read_text()
     made = dump(name, tmp_path)
     if sys.version_info < (3, 12):  # names and nesting only: ends and outcomes are not all seen
-        if name in ENDS_UNSEEN:
+        if name in TREE_UNSEEN:
             return
         made, wanted = _names(made), _names(wanted)
+        if name in OUTCOME_UNSEEN:
+            made, wanted = STATUS.sub("", made), STATUS.sub("", wanted)
     assert made == wanted
 
 
