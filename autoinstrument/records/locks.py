@@ -1,7 +1,5 @@
 """Locks, semaphores, conditions, queues and events, who has them, and waits for them."""
 
-from __future__ import annotations
-
 import weakref
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,7 +24,7 @@ class Hold(Placed):
     __slots__ = ("at_ns", "flat_stack", "lock", "owner")
 
     def __init__(
-        self, lock: LockRecord, owner: TaskRecord, at_ns: int, flat_stack: FlatStack
+        self, lock: "LockRecord", owner: "TaskRecord", at_ns: int, flat_stack: FlatStack
     ) -> None:
         """Record that `owner` got `lock` at a place and a time."""
         self.lock = lock
@@ -56,7 +54,7 @@ class ContendedHold:
 
     __slots__ = ("ended_ns", "hold", "waiters")
 
-    def __init__(self, hold: Hold, ended_ns: int, waiters: int) -> None:
+    def __init__(self, hold: "Hold", ended_ns: int, waiters: int) -> None:
         """Keep how many tasks waited at the end; `ended_ns` is 0 while the hold lasts."""
         self.hold = hold
         self.ended_ns = ended_ns
@@ -108,14 +106,14 @@ class LockRecord(weakref.ref[Any]):
     permits: int  # 1 for a lock, the first value of a semaphore, 0 when not known
     news: int  # how many acquisitions are recorded in full before it may be calm
     acquired: int
-    owner: TaskRecord | None  # of a lock with one holder: who took it last
+    owner: "TaskRecord | None"  # of a lock with one holder: who took it last
     taken_ns: int  # when it was taken last, as far as that was recorded in full
     place: FlatStack  # and where; of a semaphore only if it is calm
     placed: int  # the value that `acquired` had then: these two are of the last hold if it is equal
-    hold: Hold | None  # made of these for whoever asks
-    taker: TaskRecord | None  # who took a permit of a calm semaphore last, or an item of a queue
+    hold: "Hold | None"  # made of these for whoever asks
+    taker: "TaskRecord | None"  # who took a permit of a calm semaphore last, or an item of a queue
     again: int  # how many more permits that task has taken since then, and has
-    known_holds: list[Hold]  # of a semaphore or limiter: those with time and place
+    known_holds: "list[Hold]"  # of a semaphore or limiter: those with time and place
     places: list[FlatStack]  # where it was taken, at most `PLACES`; a set would hash code objects
     waited: dict[int, int]  # task -> how long it has waited for this in all, in ns
     waits: int
@@ -128,7 +126,7 @@ class LockRecord(weakref.ref[Any]):
     foreign_releases: int
 
     @property
-    def holds(self) -> list[Hold]:
+    def holds(self) -> "list[Hold]":
         """Who has it; without time and place if it was calm and its taker the one before."""
         owner = self.owner
         if owner is not None:
@@ -146,7 +144,7 @@ class LockRecord(weakref.ref[Any]):
             return int(_is_held(self(), owner))
         return self.again + len(self.known_holds)
 
-    def _hold_of(self, owner: TaskRecord) -> Hold:
+    def _hold_of(self, owner: "TaskRecord") -> "Hold":
         """Return one and the same object while a hold lasts."""
         known = self.placed == self.acquired
         hold, taken_ns = self.hold, self.taken_ns if known else 0
@@ -155,7 +153,7 @@ class LockRecord(weakref.ref[Any]):
         return hold
 
 
-def _is_held(lock: Any, owner: TaskRecord) -> bool:
+def _is_held(lock: Any, owner: "TaskRecord") -> bool:
     """Whether a lock of asyncio or anyio, which knows its owner, is taken."""
     try:
         return bool(lock._locked)
@@ -185,8 +183,8 @@ class WaitRecord:
     )
 
     serial: int
-    task: TaskRecord
-    lock: LockRecord
+    task: "TaskRecord"
+    lock: "LockRecord"
     op: str  # `acquire`, `get`, `put`, `join` or `wait`
     started_ns: int
     flat_stack: FlatStack | None
@@ -211,7 +209,7 @@ class WaitRecord:
         return self.lock.handovers - self.passed
 
 
-def wait_record(entry: OpenWait) -> WaitRecord:
+def wait_record(entry: OpenWait) -> "WaitRecord":
     """Return the record of a wait, made now if nobody has asked for it.
 
     May be called in any thread; two that ask at once get the same record. Who ends a wait takes
@@ -243,7 +241,7 @@ def wait_record(entry: OpenWait) -> WaitRecord:
     return found
 
 
-def ended_wait(left: WaitRecord | EndedWait) -> WaitRecord:
+def ended_wait(left: "WaitRecord | EndedWait") -> "WaitRecord":
     """Return the record of a wait that is over, out of the outbox."""
     if isinstance(left, WaitRecord):
         return left

@@ -1,7 +1,5 @@
 """Places in the code, and what every record that has one can do."""
 
-from __future__ import annotations
-
 import os
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
@@ -48,7 +46,7 @@ class Owned(Placed):
 
     __slots__ = ()
 
-    owner: TaskRecord | None
+    owner: "TaskRecord | None"
 
     @property
     def owner_name(self) -> str:

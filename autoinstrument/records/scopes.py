@@ -1,14 +1,11 @@
 """Cancel scopes, timeouts and task groups."""
 
-from __future__ import annotations
-
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from .places import FlatStack, Owned, RawStack, pairs
 
 if TYPE_CHECKING:
-    import weakref
-
     from .tasks import CancelOrigin, TaskRecord
 
 _MOST_VICTIMS: Final = 8  # places kept of a scope that cancels tasks
@@ -51,15 +48,15 @@ class ScopeRecord(Owned):
     serial: int
     key: int
     kind: str  # the name that a user knows, such as `asyncio.timeout`
-    owner: TaskRecord | None
+    owner: "TaskRecord | None"
     entered_ns: int  # UNTIMED when nobody exports it
     flat_stack: FlatStack
     left_ns: int  # 0 while it is open
     shield: bool
     expired_ns: int  # when its deadline fired, 0 if it did not
-    cancel_origin: CancelOrigin | None  # who cancelled it
+    cancel_origin: "CancelOrigin | None"  # who cancelled it
     scope: weakref.ref[Any] | None  # once it is cancelled, if it may have many tasks
-    hits: list[tuple[TaskRecord, CancelOrigin]] | None  # tasks it cancelled since the last tick
+    hits: "list[tuple[TaskRecord, CancelOrigin]] | None"  # tasks it cancelled since the last tick
     flat_victims: list[FlatStack] | None  # where its cancellation was delivered before
     deliveries: int  # attempts to deliver it, of those that were counted
     irregularly_by: int | None  # number of the task that left it irregularly, 0 when none did
@@ -67,7 +64,7 @@ class ScopeRecord(Owned):
 
     def __init__(
         self,
-        owner: TaskRecord | None,
+        owner: "TaskRecord | None",
         key: int,
         kind: str,
         serial: int,
@@ -100,7 +97,7 @@ class ScopeRecord(Owned):
         """Where tasks were parked when this scope cancelled them, while it is open."""
         return [pairs(flat) for flat in self._with_victims(self.hits or [])]
 
-    def take_hits(self) -> list[tuple[TaskRecord, CancelOrigin]]:
+    def take_hits(self) -> "list[tuple[TaskRecord, CancelOrigin]]":
         """Return whom it has cancelled since the last call; may be called in any thread."""
         hits = self.hits
         if not hits:
@@ -110,7 +107,7 @@ class ScopeRecord(Owned):
         self.flat_victims = self._with_victims(taken)
         return taken
 
-    def _with_victims(self, hits: list[tuple[TaskRecord, CancelOrigin]]) -> list[FlatStack]:
+    def _with_victims(self, hits: "list[tuple[TaskRecord, CancelOrigin]]") -> list[FlatStack]:
         """Return the first places where tasks were hit, each once."""
         found = list(self.flat_victims or ())
         for _, origin in hits:
@@ -121,7 +118,7 @@ class ScopeRecord(Owned):
         return found
 
 
-def scope_record(entry: OpenScope, owner: TaskRecord) -> ScopeRecord:
+def scope_record(entry: OpenScope, owner: "TaskRecord") -> ScopeRecord:
     """Return the record of an open scope of `owner`, made now if nobody has asked for it.
 
     May be called in any thread; two that ask at once get the same record.

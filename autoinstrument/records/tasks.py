@@ -1,8 +1,7 @@
 """Tasks, how they ended, and who asked for their cancellation."""
 
-from __future__ import annotations
-
 import weakref
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from .locks import OpenWait, wait_record
@@ -10,8 +9,6 @@ from .places import FlatStack, Placed, RawStack, pairs
 from .scopes import OpenScope, scope_record
 
 if TYPE_CHECKING:
-    from types import CodeType
-
     from .locks import WaitRecord
     from .scopes import ScopeRecord
 
@@ -46,7 +43,7 @@ class CancelOrigin:
         flat_stack: FlatStack,
         flat_parked: FlatStack,
         via: str,
-        by_scope: ScopeRecord | None = None,
+        by_scope: "ScopeRecord | None" = None,
         waiter_id: int = 0,
         before: int = 0,
     ) -> None:
@@ -129,7 +126,7 @@ class TaskRecord(Placed, weakref.ref[Any]):
     outcome: str
     open_scopes: list[OpenScope] | None  # entered and not left, outermost first
     open_wait: OpenWait | None
-    story: _TaskStory | None
+    story: "_TaskStory | None"
     # Both are as they were at the last look at the task (`looks.py`).
     waiter_id: (
         int  # identity of the future that it waited for, 0 for none, -1 before the first look
@@ -137,12 +134,12 @@ class TaskRecord(Placed, weakref.ref[Any]):
     parked_ns: int  # when it was first seen to wait for that one; not there before the first look
 
     @property
-    def scopes(self) -> list[ScopeRecord]:
+    def scopes(self) -> "list[ScopeRecord]":
         """The records of its scopes that were entered and not left, outermost first."""
         return [scope_record(entry, self) for entry in tuple(self.open_scopes or ())]
 
     @property
-    def wait(self) -> WaitRecord | None:
+    def wait(self) -> "WaitRecord | None":
         """The record of what it waits for: a lock, a queue or an event."""
         entry = self.open_wait
         return wait_record(entry) if entry is not None else None
@@ -185,7 +182,7 @@ class TaskRecord(Placed, weakref.ref[Any]):
         if not self.last_name:
             self.last_name = self.name
 
-    def told(self) -> _TaskStory:
+    def told(self) -> "_TaskStory":
         """Return the story, begun now if there is none."""
         if self.story is None:
             self.story = _TaskStory()

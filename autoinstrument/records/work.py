@@ -1,7 +1,5 @@
 """What else a task begins: gathers, shields, generators, work in threads, sessions; and loops."""
 
-from __future__ import annotations
-
 import weakref
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -20,7 +18,7 @@ class GatherRecord:
     __slots__ = ("at_ns", "caller", "error", "left", "stack")
 
     def __init__(
-        self, caller: TaskRecord | None, stack: RawStack, error: str, left: list[TaskRecord]
+        self, caller: "TaskRecord | None", stack: RawStack, error: str, left: "list[TaskRecord]"
     ) -> None:
         """Keep who called gather where, and which children were left running."""
         self.caller = caller
@@ -36,7 +34,7 @@ class ShieldRecord:
     __slots__ = ("at_ns", "caller", "inner", "made_here", "stack")
 
     def __init__(
-        self, caller: TaskRecord | None, stack: RawStack, inner: TaskRecord, *, made_here: bool
+        self, caller: "TaskRecord | None", stack: RawStack, inner: "TaskRecord", *, made_here: bool
     ) -> None:
         """Keep the shield; `made_here` says that shield() itself made the inner task."""
         self.caller = caller
@@ -66,9 +64,9 @@ class GeneratorRecord(Owned, weakref.ref[Any]):
     )
 
     serial: int
-    code: CodeType
+    code: "CodeType"
     last_qualname: str  # of a generator that was dropped, as it can be read no more
-    owner: TaskRecord | None  # the task that iterated it first
+    owner: "TaskRecord | None"  # the task that iterated it first
     flat_stack: FlatStack
     started_ns: int  # UNTIMED when nobody exports it
     finalized_by: str  # "collected", "loop shutdown" or "loop gone" when nobody closed it
@@ -94,7 +92,7 @@ class HopRecord(weakref.ref[Any]):
     key: int
     serial: int
     how: str  # "to_thread", "run_in_executor", "anyio.to_thread" or "run_coroutine_threadsafe"
-    task: TaskRecord | None  # who sent it; None from a thread without a loop
+    task: "TaskRecord | None"  # who sent it; None from a thread without a loop
     thread_id: int  # from which thread
     stack: RawStack
     started_ns: int
@@ -118,7 +116,7 @@ class SessionRecord(Placed):
     serial: int
     kind: str  # the package that it belongs to; `sdk` when the program named it by hand
     name: str  # the class or function, such as `mcp.ClientSession`, or the program's name for it
-    owner: TaskRecord | None  # the task that opened it
+    owner: "TaskRecord | None"  # the task that opened it
     opened_ns: int
     flat_stack: FlatStack  # where it was opened
     closed_ns: int  # 0 while it is open
