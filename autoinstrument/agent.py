@@ -48,6 +48,7 @@ class Agent:
         from autoinstrument.detectors import attach_all
         from autoinstrument.hooks.patching import Patches
         from autoinstrument.trackers.moments import Moments
+        from autoinstrument.trackers.running import known
         from autoinstrument.watch import Watch
         from autoinstrument.world import World
 
@@ -55,6 +56,7 @@ class Agent:
         self.started = _time()
         self.pid = self._first_pid = _getpid()
         self._problems = problems
+        self._known_loop = known
         self._folder = os.getcwd() if os.path.isdir(".") else "/"  # the program may change it
         kinds, problem = select(settings.detect)
         baseline: frozenset[str] = frozenset()
@@ -253,6 +255,7 @@ class Agent:
         self.watch.stop()
         self._presence.end()
         self.patches.undo()
+        self._known_loop.forget()
         self.moments.close()
 
     def _finish_first(self) -> None:
@@ -362,6 +365,7 @@ class Agent:
 
     def after_fork_in_child(self) -> None:
         """Start anew: what the parent found is the parent's to report."""
+        self._known_loop.forget()
         self.watch.forget_thread()
         self._debug_asked = False
         self.pid = _getpid()

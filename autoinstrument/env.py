@@ -14,6 +14,9 @@ HAS_MONITORING: Final = sys.version_info >= (3, 12)
 WAIT_FOR_MAKES_A_TASK: Final = sys.version_info < (3, 12)
 """`asyncio.wait_for` runs a coroutine in a task of its own (until Python 3.11)."""
 
+ASKS_FOR_PROCESS: Final = sys.version_info < (3, 12)
+"""`asyncio._get_running_loop()` asks the system for the number of the process (until 3.11)."""
+
 LOCAL_UNWIND: Final = sys.version_info >= (3, 15)
 """PY_UNWIND and PY_THROW can be asked for one code object only (since Python 3.15)."""
 
@@ -31,6 +34,7 @@ def facts() -> dict[str, bool | str]:
         "implementation": IMPLEMENTATION,
         "has_monitoring": HAS_MONITORING,
         "wait_for_makes_a_task": WAIT_FOR_MAKES_A_TASK,
+        "asks_for_process": ASKS_FOR_PROCESS,
         "local_unwind": LOCAL_UNWIND,
         "await_is_safe": AWAIT_IS_SAFE,
     }

@@ -6,14 +6,19 @@ import sys
 import warnings
 from asyncio.base_events import BaseEventLoop
 from asyncio.events import Handle
-from typing import Any
+from typing import Any, Final
 
+from autoinstrument import env
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import Port
+from autoinstrument.hooks.ports import Port, told
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.places import set_loop_codes
 from autoinstrument.trackers.loops import LoopTracker
 from autoinstrument.trackers.moments import Moments
+from autoinstrument.trackers.running import known
+
+_RUNS: Final = Edit("after", told("runs", "self"), "events._set_running_loop(self)")
+_STOPS: Final = Edit("before", told("stops", "self"), "events._set_running_loop(None)")
 
 
 class LoopPort(Port):
@@ -26,6 +31,8 @@ class LoopPort(Port):
         super().__init__(failed)
         self._loops = loops
         self._moments = moments
+        self.tells("runs", known.begins)
+        self.tells("stops", known.ends)
 
     def made(self) -> None:
         """A loop is made."""
@@ -60,6 +67,7 @@ class LoopPort(Port):
         try:
             if not loop.is_running() and not loop.is_closed():
                 self._loops.loop_closing(loop)
+                known.closed(loop)
         except Exception as exc:
             self.failed("closing", exc)
 
@@ -101,6 +109,7 @@ def install(patches: Patches, loops: LoopTracker, moments: Moments, failed: Any)
         port,
         Edit("leave", "port.stopped(self)"),
         Edit("entry", "port.started(self)"),
+        *([_RUNS, _STOPS] if env.ASKS_FOR_PROCESS else []),
     )
     patches.weave(name, BaseEventLoop, "close", port, Edit("entry", "port.closing(self)"))
     patches.weave(

@@ -22,7 +22,7 @@ def indented(code: str, levels: int = 1) -> str:
     return indent(code, "    " * levels)
 
 
-BOUND: Final = RUNNING if env.HAS_MONITORING else "port_running(self._loop)"
+BOUND: Final = RUNNING if not env.ASKS_FOR_PROCESS else "port_running(self._loop)"
 """The running task, where one waits for an object of asyncio: by then it is bound to its loop.
 
 Until Python 3.11 to ask for the running loop asks the system for the number of the process, which

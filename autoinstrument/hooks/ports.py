@@ -5,19 +5,23 @@ second call is too dear, woven code calls the tracker's method itself (`told`) a
 raises.
 """
 
-import asyncio
-import asyncio.tasks
 import sys
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, ClassVar, Final
 
 from autoinstrument import env
+from autoinstrument.native import get_ident
 from autoinstrument.places import capture_flat
+from autoinstrument.trackers.running import known, running_loop, tasks_of_loops
 from autoinstrument.trackers.tasks import TaskTracker
 
-RUNNING: Final = "port_running()" if env.HAS_MONITORING else "port_running(port_loop())"
-"""The running task; current_task() of 3.11 is a Python function, so its table is asked itself."""
+RUNNING: Final = (
+    "port_running(port_known.loop if port_known.thread == port_ident() else port_loop())"
+    if env.ASKS_FOR_PROCESS
+    else "port_running()"
+)
+"""The running task; see `trackers/running.py`."""
 
 _NO_OBSERVATIONS: Final = frozenset({"close", "failed", "inline", "part", "tells"})
 
@@ -66,10 +70,10 @@ def running_names(tasks: TaskTracker) -> dict[str, object]:
         "capture": capture_flat,
         "now": monotonic_ns,
         "live": tasks.live.__getitem__,
-        "running": asyncio.current_task
-        if env.HAS_MONITORING
-        else vars(asyncio.tasks)["_current_tasks"].get,
-        "loop": asyncio._get_running_loop,
+        "running": tasks_of_loops,
+        "known": known,
+        "ident": get_ident,
+        "loop": running_loop,
     }
 
 

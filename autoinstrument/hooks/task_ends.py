@@ -18,7 +18,8 @@ from autoinstrument.places import capture, capture_flat
 from autoinstrument.records import CANCELLED, FAILED, RETURNED, TaskRecord
 from autoinstrument.stacks import ASYNC_GENERATOR
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker, running_task
+from autoinstrument.trackers.running import running_task
+from autoinstrument.trackers.tasks import TaskTracker
 
 _SIGNS: Final = (
     "different loop",

@@ -15,7 +15,8 @@ from typing import Any, Final
 from autoinstrument.places import capture_flat
 from autoinstrument.records import UNTIMED, FlatStack, GeneratorRecord, StartedGenerator
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker, nobody, running_task
+from autoinstrument.trackers.running import running_task
+from autoinstrument.trackers.tasks import TaskTracker, nobody
 
 COLLECTED: Final = "collected"
 _ROOM: Final = 256  # entries in the table before the first sweep

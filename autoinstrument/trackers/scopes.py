@@ -17,7 +17,8 @@ from autoinstrument.records import (
     scope_record,
 )
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.tasks import TaskTracker, nobody, running_task
+from autoinstrument.trackers.running import running_task
+from autoinstrument.trackers.tasks import TaskTracker, nobody
 
 _MOST_TASKS: Final = 100
 _OWNERS: Final = ("_host_task", "_task", "_parent_task")  # of anyio's scope, Timeout, TaskGroup

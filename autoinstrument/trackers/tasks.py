@@ -19,6 +19,7 @@ from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from autoinstrument import env, stacks
+from autoinstrument.native import get_ident
 from autoinstrument.places import SharedStacks, capture_flat, traceback_places
 from autoinstrument.records import (
     CANCELLED,
@@ -33,6 +34,7 @@ from autoinstrument.records import (
 from autoinstrument.trackers.cancellations import CancellationTracker
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.outbox import TaskOutbox
+from autoinstrument.trackers.running import known, running_loop, running_task
 
 _MOST_HANDED: Final = 10_000
 _MOST_ROOTS: Final = 10_000
@@ -40,17 +42,6 @@ _KEPT: Final = 1_000  # ended tasks; detectors look at the last few hundred
 
 _SEES_ENDS: Final = env.HAS_MONITORING
 _current_tasks: Final[Any] = vars(asyncio.tasks).get("_current_tasks")
-_running_loop: Final = asyncio._get_running_loop
-
-if sys.version_info >= (3, 12):
-    running_task = asyncio.current_task
-    """The task that runs in this thread; RuntimeError outside a loop."""
-else:  # a Python function there, which costs as much as all the rest
-
-    def running_task() -> Any:
-        """Return the task that runs in this thread."""
-        return _current_tasks.get(_running_loop())
-
 
 CALLER: Final[Any] = object()
 """Stands for the frame that has called the loop's `create_task`, in which the tracker is called."""
@@ -170,7 +161,13 @@ class TaskTracker(CancellationTracker):
         creator: Any = None
         running = None
         try:
-            running = running_task() if _SEES_ENDS else _current_tasks.get(_running_loop())
+            running = (
+                running_task()
+                if _SEES_ENDS
+                else _current_tasks.get(
+                    known.loop if known.thread == get_ident() else running_loop()
+                )
+            )
             if running is not None:
                 creator = self._creator
                 if creator() is not running:
@@ -204,6 +201,7 @@ class TaskTracker(CancellationTracker):
         """Keep the loop of a task, which is not the one of the task before."""
         if loop is None:
             loop = getattr(task, "_loop", None)
+        known.task_made(loop)
         found = _LoopRef(loop if loop is not None else nobody)
         found.loop_id = id(loop)
         self._loop = found
