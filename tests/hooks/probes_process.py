@@ -32,6 +32,13 @@ async def some_of_everything() -> None:
     await asyncio.wait([task])
 
 
+def _is_a_heartbeat(handle: Any) -> bool:
+    """Whether a callback is our heartbeat, sent where a turn lasts, or the wake-up for it."""
+    callback = getattr(handle, "_callback", None)
+    name = getattr(callback, "__name__", "")
+    return name == "_read_from_self" or type(callback).__module__.startswith(OURS)
+
+
 @probe
 def own_trace_function(run: Run) -> Any:
     """Each line of the program and of asyncio, as a debugger or coverage sees them."""
@@ -42,11 +49,14 @@ def own_trace_function(run: Run) -> Any:
         outer = frame.f_back
         if OURS in code.co_filename or (outer is not None and OURS in outer.f_code.co_filename):
             return None  # ours, and what ours calls
+        if code.co_name == "_run" and _is_a_heartbeat(frame.f_locals.get("self")):
+            return None
         if "/asyncio/" in code.co_filename or code.co_filename == __file__:
             seen.append((event, code.co_name, frame.f_lineno))
         return trace
 
     async def main() -> None:
+        asyncio.get_running_loop().slow_callback_duration = 60.0  # a slow one is logged
         before = sys.gettrace()
         sys.settrace(trace)
         try:
@@ -56,8 +66,9 @@ def own_trace_function(run: Run) -> Any:
             sys.settrace(before)
 
     run(main())
-    # the selector's turns depend on the time
+    # the selector's turns depend on the time, and so does what wakes it
     waiting = {"_run_once", "_process_events", "select", "time", "_timer_handle_cancelled"}
+    waiting |= {"_add_callback", "_read_from_self", "_process_self_data"}
     return [one for one in seen if one[1] not in waiting]
 
 
