@@ -1,6 +1,7 @@
 """Places in source: files and lines of what was recorded, and whose code they are."""
 
 import os
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from types import CodeType, FrameType
@@ -159,6 +160,10 @@ def has_user_frame(stack: RawStack) -> bool:
 _MOST_RAISING = 100
 _IN_STEPS = 4
 _loop_codes: list[CodeType | None] = [None, None]
+# A callback runs in the first of these, a protocol's method in the second, in a transport.
+_LOOP_MODULES = ("asyncio.events", "asyncio.selector_events")
+_TRANSPORTS = f"{os.sep}asyncio{os.sep}selector_events.py"
+_module_at: Any = getattr(sys, "_getframemodulename", None)  # Python 3.12
 
 
 def set_loop_codes(*codes: CodeType) -> None:
@@ -235,18 +240,49 @@ def _capture_all(
 class SharedStacks:
     """Stacks of things that are made in one place one after the other share one: 130 bytes each."""
 
-    __slots__ = ("_depth", "_last")
+    __slots__ = ("_called", "_depth", "_last")
 
     def __init__(self, depth: int) -> None:
         """Keep nothing yet; `depth` is the most frames of a stack."""
         self._depth = depth
         self._last: FlatStack = ()
+        self._called: FlatStack = ()  # the last one of those outside of tasks
+
+    def called(self, frame: Any, above: int) -> FlatStack:
+        """Return the stack from `frame`, `above` frames outside the caller, where no task runs.
+
+        It ends where the loop or its transport calls. If it is the same as the one before, their
+        frames are not touched, which are new in every turn: a web server makes a task in each.
+        `above` is 0 if it is not known.
+        """
+        last = self._called
+        size = len(last)
+        if size:
+            whole = above and _module_at and _module_at(above + 1 + size // 2) in _LOOP_MODULES
+            at = 0
+            outer = frame
+            while outer is not None and last[at + 1] == outer.f_lasti and last[at] is outer.f_code:
+                at += 2
+                if at == size:
+                    if whole or _is_loops(outer.f_back):
+                        return last
+                    break
+                outer = outer.f_back
+        stack = capture_flat(frame, self._depth)
+        while len(stack) > 2 and stack[-2].co_filename.endswith(_TRANSPORTS):
+            stack = stack[:-2]
+        if stack == last:
+            return last
+        self._called = stack
+        return stack
 
     def shared(self, stack: FlatStack) -> FlatStack:
         """Return the stack before if it is the same."""
-        if stack != self._last:
-            self._last = stack
-        return self._last
+        last = self._last  # another thread's loop may change it meanwhile
+        if stack == last:
+            return last
+        self._last = stack
+        return stack
 
     def up_to(self, owner: TaskRecord, task: Any, frame: Any) -> FlatStack:
         """Return the stack from `frame` to the function of `task`, which runs and is the owner's.
@@ -270,6 +306,14 @@ class SharedStacks:
         except (AttributeError, IndexError):  # a task factory may return anything
             pass
         return self.shared(capture_flat(frame, self._depth, owner))
+
+
+def _is_loops(frame: Any) -> bool:
+    """Whether a frame is one of those in which the loop calls the program."""
+    if frame is None:
+        return False
+    code = frame.f_code
+    return code in _loop_codes or code.co_filename.endswith(_TRANSPORTS)
 
 
 def _is_rest(stack: FlatStack, frame: Any, root: FrameType) -> bool:

@@ -146,12 +146,15 @@ class TaskTracker(CancellationTracker):
             live[key] = record
             if code is not self._last_code:
                 self._other_code(record, coro)
+        above = 0
         if frame is CALLER:
+            above = 2
             if _module_at is not None:
                 # asyncio's own frame between is new each time, and dear to look at
                 maker = _module_at(2)
                 if maker in _MAKERS:
                     frame = _getframe(3)
+                    above = 3
                 else:
                     frame = _getframe(2) if maker != _LOOP else None
             else:
@@ -175,7 +178,7 @@ class TaskTracker(CancellationTracker):
         except RuntimeError:  # no loop runs in this thread
             creator = None
         if creator is None or creator is record:
-            record.flat_stack = self._stacks.shared(capture_flat(frame, self.stack_depth))
+            record.flat_stack = self._stacks.called(frame, above)
         else:
             record.creator = creator.serial
             record.flat_stack = self._stacks.up_to(creator, running, frame)

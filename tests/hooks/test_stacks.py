@@ -1,10 +1,13 @@
 """Recorded stacks end with the task's own function, and not before."""
 
 import asyncio
+import socket
 import sys
+from functools import partial
+from typing import Any
 
 from autoinstrument.places import capture_flat
-from autoinstrument.records import pairs
+from autoinstrument.records import FlatStack, pairs
 from tests.hooks.conftest import Install
 
 
@@ -108,3 +111,88 @@ def test_tasks_made_one_after_the_other_share_their_stack(install: Install) -> N
 
     for levels in (0, 1, 2, 3):
         asyncio.run(main(levels))
+
+
+async def _nothing() -> None:
+    pass
+
+
+def test_stack_of_a_callback_is_told_from_one_that_only_begins_like_it(install: Install) -> None:
+    """The same where no task runs, through `asyncio.create_task()` as well."""
+    agent = install()
+    made: list[tuple[FlatStack, FlatStack]] = []
+
+    def below(levels: int, *, by_function: bool = False) -> None:
+        if levels:
+            below(levels - 1, by_function=by_function)
+            return
+        loop = asyncio.get_running_loop()
+        create_task: Any = asyncio.create_task if by_function else loop.create_task
+        task = create_task(_nothing())
+        stack = agent.world.tasks.live[id(task)].flat_stack
+        made.append((stack[2:], capture_flat(sys._getframe(), 8)[2:]))
+
+    def elsewhere(levels: int) -> None:
+        below(levels)
+
+    def alike(levels: int) -> None:
+        below(levels)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        for levels in (1, 1, 2, 3, 3, 2, 0, 1, 1):
+            loop.call_soon(below, levels)
+        for function in (elsewhere, elsewhere, alike, alike, elsewhere):
+            loop.call_soon(function, 0)
+        for levels in (1, 0, 0, 9, 9, 10, 8, 7, 6):  # with more frames than are kept
+            loop.call_soon(partial(below, levels, by_function=True))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert len(made) == 23
+    assert [stack for stack, _ in made] == [expected for _, expected in made]
+
+
+def test_stack_of_a_protocol_ends_with_its_own_method_and_is_shared(install: Install) -> None:
+    """Tasks of a web server, made in turns with those that its requests make."""
+    agent = install()
+    stacks: list[FlatStack] = []
+    children: list[FlatStack] = []
+
+    class Server(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            for _ in data:
+                self.answer()
+
+        def answer(self) -> None:
+            task = asyncio.get_running_loop().create_task(self.work())
+            stacks.append(agent.world.tasks.live[id(task)].flat_stack)
+
+        async def work(self) -> None:
+            task = asyncio.get_running_loop().create_task(_nothing())
+            children.append(agent.world.tasks.live[id(task)].flat_stack)
+            await task
+            if len(children) >= 6:
+                done.set()
+            else:
+                theirs.send(b".")
+
+    done = asyncio.Event()
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_accepted_socket(Server, ours)
+        theirs.send(b"..")
+        async with asyncio.timeout(10):
+            await done.wait()
+        transport.close()
+
+    with theirs:
+        asyncio.run(main())
+    names = [[code.co_name for code, _ in pairs(stack)] for stack in stacks]
+    assert names == [["answer", "data_received"]] * len(stacks)
+    assert all(stack is stacks[0] for stack in stacks)
+    assert all(stack is children[0] for stack in children)
