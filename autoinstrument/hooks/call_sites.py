@@ -7,7 +7,18 @@ all code that the program ever runs.
 
 import sys
 from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    NoneType,
+    WrapperDescriptorType,
+)
 from typing import Any, Final
 
 from autoinstrument.places import is_own_file, is_user_file
@@ -22,6 +33,15 @@ _FIRST: Final = (
 )
 # Verified with 3.11 to 3.15: nothing else there cancels tasks or closes what is not its own.
 _NEVER_CANCELS: Final = sys.stdlib_module_names - {"asyncio", "contextlib"}
+# Most of what modules and classes hold is of these types, and none of them has Python functions.
+_WITHOUT_FUNCTIONS: Final = frozenset(
+    {
+        *(NoneType, bool, int, float, str, bytes, tuple, list, dict, set, frozenset),
+        *(ModuleType, BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType),
+        *(MethodDescriptorType, WrapperDescriptorType),
+    }
+)
+_METHODS: Final = (MethodType, staticmethod, classmethod)
 _A_FEW: Final = 5  # modules read at each tick; a large one has some hundred functions
 
 
@@ -89,6 +109,8 @@ class CallSites:
 
     def _read_names(self, namespace: dict[str, Any]) -> None:
         for value in list(namespace.values()):
+            if type(value) in _WITHOUT_FUNCTIONS:
+                continue
             if isinstance(value, type):
                 if id(value) in self._classes:  # another module has imported it
                     continue
@@ -99,8 +121,12 @@ class CallSites:
                 self._read_value(value)
 
     def _read_value(self, value: Any) -> None:
-        for function in _functions(value):
-            self._look(function.__code__)
+        kind = type(value)
+        if kind is FunctionType and value.__closure__ is None:
+            self._look(value.__code__)
+        elif kind not in _WITHOUT_FUNCTIONS:
+            for function in _functions(value):
+                self._look(function.__code__)
 
     def _look(self, code: CodeType) -> None:
         if id(code) in self._codes:
@@ -125,7 +151,7 @@ def _functions(value: Any) -> Iterator[FunctionType]:
         if not pending:
             return
         found = pending.pop()
-        if isinstance(found, MethodType | staticmethod | classmethod):
+        if isinstance(found, _METHODS):
             pending.append(found.__func__)
         elif isinstance(found, property):
             pending.extend(part for part in (found.fget, found.fset) if part is not None)
