@@ -269,30 +269,29 @@ class Pipeline:
     # -- what is kept ------------------------------------------------------------------------
 
     def _choose(self, tasks: _Placed, work: list[tuple[Trace, Make]]) -> None:
+        """Decide about all traces of a batch; in one piece, since each request may have one."""
         sizes: dict[Trace, int] = defaultdict(int)
         for _, place in tasks:
             sizes[place.trace] += 1
         for trace, _ in work:
             sizes[trace] += 1
         # What is important comes first, since the others share what is left.
-        for important in (True, False):
-            for trace, size in sizes.items():
-                if trace.important is not important:
-                    continue
-                self._decide(trace)
+        important = [item for item in sizes.items() if item[0].important]
+        others = [item for item in sizes.items() if not item[0].important]
+        budget = self._budget
+        for some in (important, others):
+            for trace, size in some:
+                if not trace.sampled:
+                    trace.kept = False
+                elif trace.kept is None:
+                    trace.kept = trace.important or budget.left > 0
+                elif trace.important and not trace.kept:
+                    trace.kept = trace.late = True
                 if trace.kept:
-                    self._budget.spend(size - trace.paid)
+                    budget.left -= size - trace.paid
                     trace.paid = 0
                 else:
                     self.dropped["budget" if trace.sampled else "sampler"] += size
-
-    def _decide(self, trace: Trace) -> None:
-        if not trace.sampled:
-            trace.kept = False
-        elif trace.kept is None:
-            trace.kept = trace.important or self._budget.open
-        elif trace.important and not trace.kept:
-            trace.kept = trace.late = True
 
 
 def _was_broken_off(wait: WaitRecord) -> bool:

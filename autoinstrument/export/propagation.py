@@ -78,8 +78,8 @@ def _started_by() -> SpanContext | None:
     process = sys.modules.get("multiprocessing.process")
     if process is None:
         return None
-    config = getattr(process.current_process(), "_config", {})
-    return parse_traceparent(config.get(_MULTIPROCESSING_KEY, ""))
+    text = getattr(process.current_process(), "_config", {}).get(_MULTIPROCESSING_KEY, "")
+    return parse_traceparent(text) if text else None
 
 
 def _propagators(environ: Mapping[str, str]) -> list[str]:

@@ -62,7 +62,7 @@ class Trace:
         "trace_id",
     )
 
-    def __init__(self, trace_id: int, *, sampled: bool) -> None:
+    def __init__(self, trace_id: int, sampled: bool) -> None:
         """Begin an empty trace; `kept` is None until the budget decided."""
         self.trace_id = trace_id
         self.hex = ""  # of the trace number; filled in by the encoder
@@ -167,8 +167,13 @@ class Traces:
         known: "Known",
         found: list[Placement],
     ) -> None:
-        """Place tasks; what nearly all are, a child of a creator that is placed, in one piece."""
+        """Place tasks; what nearly all are, in one piece.
+
+        That is a child of a creator that is placed, or without a creator the first of its trace.
+        """
         placed, over = self._placed, self.ended
+        number, keeps = self._numbers.getrandbits, self._sampler.keeps
+        remote = self._remote()
         creator_serial = over_ns = 0
         creator: Placement | None = None
         numbers = self.ids.of_all(TASK, [record.serial for record in tasks])
@@ -184,6 +189,12 @@ class Traces:
                 over_ns = over.get(creator_serial, 0)
             if record.story is not None or (creator is None and creator_serial):
                 placement = self.place(record, known)
+            elif creator_serial == 0 and record.ended_ns and remote is None:
+                trace_id = number(128) or 1
+                trace = Trace(trace_id, keeps(trace_id, None))
+                trace.spans = 1
+                self._remember(trace)
+                placed[serial] = placement = Placement(trace, span_id, 0, 0, None, False)
             elif (
                 creator is not None
                 and (trace := creator.trace).spans < MOST_SPANS
