@@ -1,5 +1,6 @@
 """What the exporters are given of the tasks that end; called once for every task of the program."""
 
+import asyncio
 from collections import deque
 from typing import Final, TypeVar
 
@@ -56,7 +57,9 @@ class TaskOutbox:
             or record.serial in self._creators
         ):
             task = record()
-            if task is not None:
+            if type(task) is asyncio.Task:  # whose name is a `str`
+                record.last_name = task.get_name()
+            elif task is not None:
                 record.last_name = name_of(task, record.serial, record.last_name)
             elif not record.last_name:
                 record.last_name = f"task {record.serial}"
