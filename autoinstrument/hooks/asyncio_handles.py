@@ -77,6 +77,8 @@ def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any)
     """Hook the functions by which callbacks reach a loop, `call_soon` excepted."""
     port = HandlePort(failed, tasks, moments)
     look = "if type(callback) in port.kinds:\n    port.scheduled(callback, '{}')"
+    # The loop hands itself `create_task` to close a generator that was collected.
+    others = look.replace(":", " and getattr(callback, '__self__', None) is not self:", 1)
     loop: Any = asyncio.base_events.BaseEventLoop
     name = "scheduled cancellations"
     patches.weave(
@@ -91,7 +93,7 @@ def install(patches: Patches, tasks: TaskTracker, moments: Moments, failed: Any)
         loop,
         "call_soon_threadsafe",
         port,
-        Edit("before", look.format("threadsafe"), "handle = "),  # of another kind since 3.14
+        Edit("before", others.format("threadsafe"), "handle = "),  # of another kind since 3.14
     )
     unix = sys.modules.get("asyncio.unix_events")
     if unix is not None:

@@ -52,6 +52,7 @@ _CLOSING: Final = "async_generator_athrow"  # what `aclose()` of a generator ret
 _closing: Final[list[type]] = [CoroutineType]  # that type, once one has been seen
 _getframe: Final = sys._getframe
 _module_at: Final[Any] = getattr(sys, "_getframemodulename", None)  # Python 3.12
+_LOOP_FILE: Final = asyncio.Handle._run.__code__.co_filename
 _MAKER_FILES: Final = frozenset({asyncio.tasks.__file__, asyncio.taskgroups.__file__})
 
 
@@ -159,8 +160,11 @@ class TaskTracker(CancellationTracker):
                     frame = _getframe(2) if maker != _LOOP else None
             else:
                 frame = _getframe(2)
-                if frame.f_code.co_filename in _MAKER_FILES:
+                file = frame.f_code.co_filename
+                if file in _MAKER_FILES:
                     frame = frame.f_back
+                elif file == _LOOP_FILE:
+                    frame = None
         creator: Any = None
         running = None
         try:
@@ -178,7 +182,7 @@ class TaskTracker(CancellationTracker):
         except RuntimeError:  # no loop runs in this thread
             creator = None
         if creator is None or creator is record:
-            record.flat_stack = self._stacks.called(frame, above)
+            record.flat_stack = self._stacks.called(frame, above) if frame is not None else ()
         else:
             record.creator = creator.serial
             record.flat_stack = self._stacks.up_to(creator, running, frame)
