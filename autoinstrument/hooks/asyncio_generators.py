@@ -7,35 +7,40 @@ calls the port.
 import sys
 import weakref
 from asyncio.base_events import BaseEventLoop
+from collections.abc import Callable
 from types import CodeType
 from typing import Any, Final
 
+from autoinstrument import env
 from autoinstrument.hooks.patching import Patches
-from autoinstrument.hooks.ports import RUNNING, Port, running_names, stack_of
+from autoinstrument.hooks.ports import RUNNING, Port, running_names, stack_of, told
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.records import UNTIMED
-from autoinstrument.trackers.generators import COLLECTED, GeneratorTracker
+from autoinstrument.trackers.generators import GeneratorTracker
 from autoinstrument.trackers.tasks import TaskTracker
+
+_RUNNING: Final = RUNNING if not env.ASKS_FOR_PROCESS else "port_running(self)"
+"""The running task: of the loop whose hook is called, see `lock_edits.BOUND`."""
 
 _STARTED: Final = f"""
 try:
-    asyncscope_running = {RUNNING}
+    asyncscope_running = {_RUNNING}
     asyncscope_task = port_generators.last
     if asyncscope_task() is not asyncscope_running:
         asyncscope_task = port_generators.last = port_live(port_id(asyncscope_running))
         asyncscope_task.remember_name()
 {stack_of("port_generators", "asyncscope_running")}
-    port_generators.started += 1
+    port_generators.started = asyncscope_number = port_generators.started + 1
     port_generators.entries[port_id(agen)] = [
-        port_ref(agen),
+        port_proxy(agen),
         agen.ag_code,
         asyncscope_task,
         asyncscope_stack,
         {UNTIMED} if port_generators.outbox is None else port_now(),
-        port_generators.started,
+        asyncscope_number,
         None,
     ]
-    if not port_generators.started & 63:
+    if not asyncscope_number & 63:
         port_generators.sweep()
     asyncscope_running = None
 except Exception:
@@ -47,14 +52,15 @@ class GeneratorPort(Port):
     """Tells the generator tracker about first iterations and finalisation."""
 
     part = "generators"
+    collected: Callable[[Any], None]
 
     def __init__(self, failed: Any, tracker: GeneratorTracker, tasks: TaskTracker) -> None:
         """Keep the tracker's methods at hand."""
         super().__init__(failed)
-        self.inline = {**running_names(tasks), "generators": tracker, "ref": weakref.ref}
+        self.inline = {**running_names(tasks), "generators": tracker, "proxy": weakref.proxy}
         self._tracker = tracker
         self._started = tracker.generator_started
-        self._dropped = tracker.generator_dropped
+        self.tells("collected", tracker.generator_collected)
         self.told: frozenset[CodeType] = frozenset()  # where the loop itself closes generators
 
     def first_iteration(self, generator: Any) -> None:
@@ -67,7 +73,7 @@ class GeneratorPort(Port):
     def finalized(self, generator: Any) -> None:
         """The collector found a started generator that nobody closed."""
         try:
-            self._dropped(generator, COLLECTED)
+            self.collected(generator)
         except Exception as exc:
             self.failed("finalized", exc)
 
@@ -89,7 +95,7 @@ def install(
     loop = BaseEventLoop
     entry = {
         "_asyncgen_firstiter_hook": _STARTED,
-        "_asyncgen_finalizer_hook": "port.finalized(agen)",
+        "_asyncgen_finalizer_hook": told("collected", "agen"),
         "shutdown_asyncgens": "port.shutting_down(self)",
     }
     for method, call in entry.items():

@@ -17,19 +17,17 @@ from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.tasks import TaskTracker
 
 _CLOSING: Final = f"""
+asyncscope_thing = self.thing
 try:
-    asyncscope_running = {RUNNING}
     if (
-        port_type(self.thing) is not port_generator
-        or asyncscope_running is None
-        or port_generators.entries[port_id(self.thing)][2]() is not asyncscope_running
-        or self.thing.ag_running
+        port_type(asyncscope_thing) is not port_generator
+        or port_generators.entries[port_id(asyncscope_thing)][2]() is not {RUNNING}
+        or asyncscope_thing.ag_running
     ):
-        port.closing(self.thing)
-    asyncscope_running = None
+        port.closing(asyncscope_thing)
 except Exception:
-    asyncscope_running = None
-    port.closing(self.thing)
+    port.closing(asyncscope_thing)
+del asyncscope_thing
 """
 """Of no interest is the closing by the task that started it, with nobody inside (`is_at_home`)."""
 

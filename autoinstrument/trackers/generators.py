@@ -57,7 +57,7 @@ class GeneratorTracker:
             owner.remember_name()
         self.started += 1
         self.entries[id(generator)] = [
-            weakref.ref(generator),
+            weakref.proxy(generator),
             generator.ag_code,
             owner,
             capture_flat(frame, self.stack_depth, owner),
@@ -73,11 +73,30 @@ class GeneratorTracker:
         if len(entries) <= self._room:
             return
         for key, entry in list(entries.items()):
-            if entry[0]() is None:
+            if _alive(entry) is None:
                 gone = entries.pop(key, entry)
                 if gone is not entry:  # another thread has just started one there
                     entries.setdefault(key, gone)
         self._room = max(_ROOM, 2 * len(entries))
+
+    def generator_collected(self, generator: Any) -> None:
+        """Record that the collector found a started generator; many are like the last one."""
+        entry = self.entries.get(id(generator))
+        if entry is None or entry[1] is not generator.ag_code or generator.ag_running:
+            return
+        stack, owner, code, last = self._last_drop
+        if (
+            last is not None
+            and entry[2] is owner
+            and entry[1] is code
+            and entry[3] == stack
+            and entry[3][0] is stack[0]  # code of another file may be equal
+            and entry[-1] is None
+            and self.outbox is None
+        ):
+            last.again += 1
+        else:
+            self.generator_dropped(generator, COLLECTED)
 
     def generator_dropped(self, generator: Any, how: str) -> None:
         """Record that a started generator was not closed by the program, and `how` it came out."""
@@ -87,17 +106,6 @@ class GeneratorTracker:
             return
         if generator.ag_running or (how != COLLECTED and generator.ag_frame is None):
             return  # the interpreter finalizes none that is over
-        if how == COLLECTED and entry[-1] is None and self.outbox is None:
-            stack, owner, code, last = self._last_drop
-            if (
-                last is not None
-                and entry[2] is owner
-                and entry[1] is code
-                and entry[3] == stack
-                and entry[3][0] is stack[0]  # code of another file may be equal
-            ):
-                last.again += 1
-                return
         record = entry[-1] or _record(entry, generator)
         if record.finalized_by:
             return
@@ -154,7 +162,7 @@ class GeneratorTracker:
         """The records of generators that exist, oldest first."""
         found = []
         for entry in list(self.entries.values()):
-            generator = entry[0]()
+            generator = _alive(entry)
             if generator is not None:
                 found.append(entry[-1] or _record(entry, generator))
         return sorted(found, key=_serial)
@@ -171,12 +179,12 @@ class GeneratorTracker:
         return self.started - self._count_live()
 
     def _count_live(self) -> int:
-        return sum(entry[0]() is not None for entry in list(self.entries.values()))
+        return sum(_alive(entry) is not None for entry in list(self.entries.values()))
 
     def record_of(self, generator: Any) -> GeneratorRecord | None:
         """Return the record of a generator that was iterated."""
         entry = self.entries.get(id(generator))
-        if entry is None or entry[0]() is not generator:
+        if entry is None or _alive(entry) is not generator:
             return None
         return entry[-1] or _record(entry, generator)
 
@@ -212,6 +220,14 @@ class GeneratorTracker:
             "open": live,
             "abandoned": self.abandoned,
         }
+
+
+def _alive(entry: StartedGenerator) -> Any:
+    """Return a generator that was written down, or None if it is gone."""
+    try:
+        return entry[0].__aiter__()  # of all generators itself
+    except ReferenceError:
+        return None
 
 
 def _record(entry: StartedGenerator, generator: Any) -> GeneratorRecord:

@@ -68,7 +68,10 @@ def test_dropped_generator_is_told_once(stage: Stage) -> None:
 def dropped(stage: Stage, how: str = "collected", frame: Any = None, made: Any = started) -> None:
     generator = made()
     stage.generators.generator_started(generator, frame)
-    stage.generators.generator_dropped(generator, how)
+    if how == "collected":
+        stage.generators.generator_collected(generator)
+    else:
+        stage.generators.generator_dropped(generator, how)
     close(generator)
 
 
