@@ -20,7 +20,7 @@ from autoinstrument.hooks.scope_edits import ScopePort, announce, entered, leavi
 from autoinstrument.hooks.weaving import Edit
 from autoinstrument.records import ScopeRecord
 from autoinstrument.trackers.moments import Moments
-from autoinstrument.trackers.scopes import SAMPLED, ScopeTracker
+from autoinstrument.trackers.scopes import ScopeTracker
 from autoinstrument.trackers.tasks import TaskTracker
 
 _OTHERWISE: Final = "port.leaving(self, exc_type)"
@@ -66,10 +66,10 @@ _CANCELS: Final = told(
     "current",
     "None if current is None and port_scopes.delivers_at else port_frame(0)",
 )
-_DELIVERING: Final = f"""
-if port_scopes.watched is not None or not port_scopes.attempts & {SAMPLED}:
+_DELIVERING: Final = """
+port_scopes.unseen -= 1
+if port_scopes.unseen <= 0:
     port.delivering(self)
-port_scopes.attempts += 1
 """
 
 

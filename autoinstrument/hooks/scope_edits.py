@@ -51,18 +51,16 @@ def leaving(otherwise: str, task: str = RUNNING, *, waits: bool = False) -> str:
     Where branches meet right before a jump, the line that follows would be traced twice: hence no
     `if` stands inside another, and the last statement after them.
     """
-    rest = (_LATER if waits else _NOW).replace("OTHERWISE", otherwise)
+    rest = f"    else:\n        {otherwise}\n" if waits else _NOW
     return f"""
 try:
     asyncscope_task = port_scopes.last
     if asyncscope_task() is not {task}:
         asyncscope_task = port_live(port_id({task}))
     asyncscope_scope = asyncscope_task.open_scopes[-1]
-    if (
-        asyncscope_scope[0] == port_id(self)
-        and asyncscope_scope[6] is None
-        and port_scopes.outbox is None
-    ):
+    if asyncscope_scope[0] != port_id(self):
+        {otherwise}
+    elif asyncscope_scope[6] is None and port_scopes.outbox is None:
         asyncscope_task.open_scopes.pop()
         port_scopes.left += 1
 {rest}    asyncscope_scope = None
@@ -71,12 +69,7 @@ except Exception:
 """
 
 
-_LATER: Final = """    else:
-        OTHERWISE
-"""
-_NOW: Final = """    elif asyncscope_scope[0] != port_id(self):
-        OTHERWISE
-    elif asyncscope_scope[6] is None:
+_NOW: Final = """    elif asyncscope_scope[6] is None:
         asyncscope_task.open_scopes.pop()
         port_scopes.left += 1
         port_scopes.outbox.append((asyncscope_scope, asyncscope_task, port_now()))

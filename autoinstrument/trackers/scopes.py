@@ -23,7 +23,7 @@ from autoinstrument.trackers.tasks import TaskTracker, nobody
 _MOST_TASKS: Final = 100
 _OWNERS: Final = ("_host_task", "_task", "_parent_task")  # of anyio's scope, Timeout, TaskGroup
 _UNNAMED: Final = object()
-SAMPLED: Final = 63  # of the count of attempts, the bits that are 0 when one is looked at
+SAMPLED: Final = 64  # of so many attempts of all scopes, one is looked at
 _SPIN: Final = 500  # attempts to deliver one cancellation; a healthy task needs a handful
 
 
@@ -46,10 +46,12 @@ class ScopeTracker:
         self.stack_depth = stack_depth
         self.last: Callable[[], Any] = nobody  # record of the task that entered a scope last
         self._ownerless: dict[int, ScopeRecord] = {}  # entered outside any task
-        self.attempts = 1  # of all scopes to deliver their cancellations
+        self.unseen = SAMPLED  # attempts to deliver until `delivering` has to be called
         self.expiring = 0  # identity of a scope whose deadline has passed, while it is cancelled
         self.delivers_at: FlatStack = ()  # where the loop lets a scope cancel a task
         self.watched: ScopeRecord | None = None  # the one whose attempts are counted now
+        self._counted = SAMPLED  # attempts that it stood for at first
+        self._until_sample = SAMPLED  # attempts, as of then
         self._deliveries_then = 0  # what it had made at the last 64th attempt
         self._refused: dict[int, ScopeRecord] = {}  # left irregularly; they may cancel yet
         self._moments = moments
@@ -258,18 +260,21 @@ class ScopeTracker:
         while it is, this is called for all. One that makes no attempt until the next 64th is
         watched no more.
         """
-        sampled = not self.attempts & SAMPLED
+        self._until_sample -= self._counted
+        sampled = self._until_sample <= 0
+        if sampled:
+            self._until_sample = SAMPLED
         if sampled and (self.watched is None or self.watched.deliveries == self._deliveries_then):
             self.watched = self._refused.get(id(scope)) or self.find(scope, entered_by)
         watched = self.watched
-        if watched is None:
-            return
-        if watched.key == id(scope):
-            self._count(watched)
-            if watched.deliveries >= _SPIN:  # it is told
-                self.watched = None
-        if sampled:
-            self._deliveries_then = watched.deliveries
+        if watched is not None:
+            if watched.key == id(scope):
+                self._count(watched)
+                if watched.deliveries >= _SPIN:  # it is told
+                    self.watched = None
+            if sampled:
+                self._deliveries_then = watched.deliveries
+        self.unseen = self._counted = 1 if self.watched is not None else self._until_sample
 
     def delivered(self, scope: Any) -> None:
         """Count one attempt of a cancelled scope to deliver its cancellation."""
