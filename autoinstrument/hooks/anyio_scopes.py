@@ -27,22 +27,19 @@ _OTHERWISE: Final = "port.leaving(self, exc_type)"
 _RAISE: Final = frozenset({"fail_after", "fail_at"})
 _EXPIRED: Final = f"""
 if not self._cancel_called:
-    port_scopes.expiring = port_id(self)
+    port_scopes.expiring = self
+    if self._active:
 {
     indent(
-        told(
-            "cancel_requested",
-            "self",
-            "port_frame(0) if self._active else None",
-            "'deadline'",
-            "self._host_task",
-            "not self._active",
-        ),
-        "    ",
+        told("cancel_requested", "self", "port_frame(0)", "'deadline'", "self._host_task"),
+        "        ",
     )
-}"""
+}
+    else:
+{indent(told("expires_at_entry", "self", "self._host_task"), "        ")}
+"""
 _CANCELLED: Final = f"""
-if port_scopes.expiring != port_id(self):
+if port_scopes.expiring is not self:
 {
     indent(
         told(
@@ -56,7 +53,7 @@ if port_scopes.expiring != port_id(self):
         "    ",
     )
 }
-port_scopes.expiring = 0
+port_scopes.expiring = None
 """
 _CANCELS: Final = told(
     "cancels",
@@ -111,6 +108,7 @@ def install(
     port = AnyioScopePort(failed, scopes, tasks, moments)
     scope = module.CancelScope
     port.tells("cancel_requested", scopes.cancel_requested)
+    port.tells("expires_at_entry", scopes.expires_at_entry)
     port.tells("cancels", scopes.cancels)
     name = "anyio scopes"
     checkpoint = vars(module.AsyncIOBackend).get("cancel_shielded_checkpoint")

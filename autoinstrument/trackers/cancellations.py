@@ -5,6 +5,7 @@ what the program itself cancels, and on the next tick of what a scope does, unle
 then: almost all deadlines that pass are over in the next turn of the loop.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from time import monotonic_ns
 from types import CodeType, FrameType
@@ -46,7 +47,7 @@ class CancellationTracker(ABC):
         self.scheduled_cancels: dict[int, ScheduledCancel] = {}  # by the number of the task
         self.telling: dict[int, CodeType] = {}  # code that tells itself whom it cancels
         self.stack_depth = stack_depth
-        self._hitting: dict[int, ScopeRecord] = {}  # scopes with something to tell, by number
+        self.hitting: dict[int, ScopeRecord] = {}  # scopes with something to tell, by number
         self._moments = moments
 
     @abstractmethod
@@ -117,11 +118,11 @@ class CancellationTracker(ABC):
         """
         at_ns = monotonic_ns()
         for _ in _PASSED_ON:  # in one piece: a call is a percent of a deadline that passes
-            waiter = getattr(task, "_fut_waiter", None)
             try:
+                waiter = task._fut_waiter
                 before = task.cancelling()
             except Exception:  # a task factory may return anything
-                before = 0
+                waiter, before = getattr(task, "_fut_waiter", None), 0
             parked = stacks.parked_flat(task) if parked is None else parked
             origin = CancelOrigin(
                 at_ns, by_serial, by_task, stack, parked, via, scope, id(waiter), before
@@ -142,9 +143,11 @@ class CancellationTracker(ABC):
                 pass  # as the block of a group whose children are cancelled
             elif not scope.hits:
                 scope.hits = [(record, origin)]
-                self._hitting[scope.serial] = scope
+                self.hitting[scope.serial] = scope
             elif len(scope.hits) < _MOST_TOLD_LATER:
                 scope.hits.append((record, origin))
+            if type(waiter) is asyncio.Future:
+                return  # most tasks wait for one, which waits for nothing
             following = self.live.get(origin.waiter_id)
             if following is None or following() is not waiter:
                 return
@@ -155,24 +158,19 @@ class CancellationTracker(ABC):
         record = self.live.get(id(task))
         return record if record is not None and record() is task else self.record_of(task)
 
-    def scope_left(self, scope: ScopeRecord) -> None:
-        """Forget what is not told yet of a scope that has cancelled tasks: it is left."""
-        scope.hits = None
-        self._hitting.pop(scope.serial, None)
-
     def tell_of_scopes(self, now_ns: int) -> None:
         """Tell which tasks were cancelled since the last tick by scopes that are open.
 
         Almost all of these are left by then, and nobody needs to look at them.
         """
-        for serial in list(self._hitting):
-            scope = self._hitting.pop(serial, None)
+        for serial in list(self.hitting):
+            scope = self.hitting.pop(serial, None)
             if scope is None:
                 continue
             for record, origin in scope.take_hits():
                 self._moments.fire("cancel_requested", record, origin)
             if scope.hits:  # another one has come meanwhile
-                self._hitting[serial] = scope
+                self.hitting[serial] = scope
 
     # -- questions -------------------------------------------------------------------------
 

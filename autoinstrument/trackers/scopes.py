@@ -1,5 +1,6 @@
 """Cancel scopes, timeouts and task groups: who entered them, who left them, in which order."""
 
+import asyncio
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from autoinstrument.records import (
     TaskRecord,
     scope_record,
 )
+from autoinstrument.stacks import parked_below
 from autoinstrument.trackers.moments import Moments
 from autoinstrument.trackers.running import running_task
 from autoinstrument.trackers.tasks import TaskTracker, nobody
@@ -47,7 +49,7 @@ class ScopeTracker:
         self.last: Callable[[], Any] = nobody  # record of the task that entered a scope last
         self._ownerless: dict[int, ScopeRecord] = {}  # entered outside any task
         self.unseen = SAMPLED  # attempts to deliver until `delivering` has to be called
-        self.expiring = 0  # identity of a scope whose deadline has passed, while it is cancelled
+        self.expiring: Any = None  # a scope whose deadline has passed, until `cancel` is called
         self.delivers_at: FlatStack = ()  # where the loop lets a scope cancel a task
         self.watched: ScopeRecord | None = None  # the one whose attempts are counted now
         self._counted = SAMPLED  # attempts that it stood for at first
@@ -114,8 +116,9 @@ class ScopeTracker:
     def was_left(self, record: ScopeRecord) -> None:
         """Record when a scope was left, in whatever way."""
         record.left_ns = monotonic_ns()
-        if record.hits is not None:
-            self._tasks.scope_left(record)
+        if record.hits is not None:  # nobody needs to hear of it any more
+            record.hits = None
+            self._tasks.hitting.pop(record.serial, None)
         if record.cancel_origin is not None:
             self.cancelling.pop(record.serial, None)
         if record is self.watched:
@@ -226,6 +229,29 @@ class ScopeTracker:
         self.cancelled += 1
         self.cancelling[record.serial] = record
 
+    def expires_at_entry(self, scope: Any, entered_by: Any) -> None:
+        """Record that a scope is cancelled in the line that enters it: its deadline has passed.
+
+        As `cancel_requested` does, in one piece for the task that entered a scope last.
+        """
+        owner: Any = self.last
+        entries = owner.open_scopes if owner() is entered_by else None
+        if not entries or entries[-1][0] != id(scope) or entries[-1][-1] is not None:
+            self.cancel_requested(scope, None, "deadline", entered_by, entering=True)
+            return
+        record = scope_record(entries[-1], owner)
+        record.expired_ns = now_ns = monotonic_ns()
+        record.cancel_origin = CancelOrigin(
+            now_ns, owner.serial, owner.last_name or owner.name, record.flat_stack, (), "deadline"
+        )
+        try:
+            record.scope = weakref.ref(scope)
+        except TypeError:  # a scope that takes no weak references
+            record.scope = None
+        self.expired += 1
+        self.cancelled += 1
+        self.cancelling[record.serial] = record
+
     def deadline_expired(self, scope: Any, entered_by: Any = None) -> ScopeRecord | None:
         """Record that the deadline of a scope passed; `entered_by` as in `find`."""
         record = self.find(scope, entered_by)
@@ -242,13 +268,28 @@ class ScopeTracker:
         `running` is the task that makes it do so, None where the loop itself does: that is in one
         place of the library, and `frame` may be None once `delivers_at` is known.
         """
-        record = self.find(scope, entered_by)
+        owner: Any = self.last
+        if owner() is not entered_by:
+            owner = self._live.get(id(entered_by))
+        entries = owner.open_scopes if owner is not None else None
+        record: ScopeRecord | None
+        if entries and entries[-1][0] == id(scope):  # almost always
+            record = entries[-1][-1] or scope_record(entries[-1], owner)
+        else:
+            record = self.find(scope, entered_by)
         if record is None:
             self._tasks.cancel_requested(task, frame, "scope")
         elif running is None:
             if frame is not None:
                 self.delivers_at = (frame.f_code, frame.f_lasti)
-            self._tasks.cancelled_by(record, task, "scope", self.delivers_at)
+            if task is entered_by and type(task) is asyncio.Task and owner() is task:
+                if not task.done() and not owner.ended_ns:  # almost always
+                    parked = parked_below(task.get_coro())
+                    self._tasks.cancelled_at(
+                        owner, task, "scope", self.delivers_at, record, parked=parked
+                    )
+            else:
+                self._tasks.cancelled_by(record, task, "scope", self.delivers_at)
         else:
             at = capture_flat(frame, self.stack_depth)
             self._tasks.cancelled_by(record, task, "scope", at, self._live.get(id(running)))

@@ -175,7 +175,7 @@ def test_passed_deadline_and_cancellation_by_hand_are_told_apart(install: Instal
         early.cancel()  # before it is entered: its deadline is of no interest then
         with early:
             assert own_record(world.tasks).scopes[-1].cancel_origin is None
-        assert world.scopes.expiring == 0
+        assert world.scopes.expiring is None
         found = []
         with anyio.move_on_after(0):  # noqa: ASYNC100 - it is only looked at
             found.append(requested())

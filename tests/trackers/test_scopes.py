@@ -353,6 +353,24 @@ def test_scope_cancelled_while_it_is_entered_is_cancelled_in_that_line(stage: St
     assert record.expired_ns == 1_000
 
 
+@pytest.mark.parametrize("last", [True, False], ids=["in one piece", "in another task"])
+def test_deadline_that_had_passed_before_the_entry_is_told_once(stage: Stage, last: bool) -> None:
+    task = stage.begin("t")
+    scope = Thing()
+    record = stage.scopes.scope_entered(scope, "kind", sys._getframe())
+    if last:
+        stage.scopes.last = stage.tasks.live[id(task)]
+    for _ in range(2):
+        stage.scopes.expires_at_entry(scope, task)
+    origin: Any = record.cancel_origin
+    assert (origin.flat_stack, origin.by_task, origin.via) == (record.flat_stack, "t", "deadline")
+    assert (record.expired_ns, origin.at_ns) == (1_000, 1_000)
+    assert (stage.scopes.expired, stage.scopes.cancelled) == (1, 1)
+    assert record.scope is not None
+    assert record.scope() is scope
+    assert stage.scopes.cancelling == {record.serial: record}
+
+
 def test_cancellation_that_comes_while_others_are_told_is_told_next_time(stage: Stage) -> None:
     task = stage.begin("t")
     scope = Thing()
