@@ -92,6 +92,9 @@ class _Instrument:
         self._read = read
         self._is_monotonic = is_monotonic
         self._points: dict[tuple[Any, ...], _Point] = {}
+        # What `record` was given last, and its point: values of one kind come in a row.
+        self._latest: Attributes | None = {}
+        self._latest_point: Any = None
         self._start_ns = time.time_ns()
 
     def _point(self, attributes: Attributes | None) -> _Point:
@@ -107,8 +110,12 @@ class _Instrument:
         return point
 
     def record(self, value: float, attributes: Attributes | None = None) -> None:
-        """Add a value to a histogram."""
-        point = self._point(attributes)
+        """Add a value to a histogram; nobody may change `attributes` afterwards."""
+        if attributes is self._latest:
+            point = self._latest_point
+        else:
+            point = self._latest_point = self._point(attributes)
+            self._latest = attributes
         point.count += 1
         point.sum += value
         point.min = min(point.min, value)

@@ -7,6 +7,7 @@ program's own readers.
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -107,12 +108,14 @@ class Metrics:
         self._utilization = batch.utilization or self._utilization
         for delay_ns in batch.delays_ns:
             self._delay.record(delay_ns / 1e9)
+        durations: dict[tuple[str, str], list[float]] = defaultdict(list)
         for task in _spread(_timed(batch)):
             took_s = max(0, task.ended_ns - task.created_ns) / 1e9
-            self._duration.record(
-                took_s,
-                {"asyncscope.task.outcome": task.outcome, "code.function.name": task.qualname},
-            )
+            durations[task.outcome, task.qualname].append(took_s)
+        for (outcome, qualname), took in durations.items():
+            kind = {"asyncscope.task.outcome": outcome, "code.function.name": qualname}
+            for took_s in took:
+                self._duration.record(took_s, kind)
         for wait in _spread([wait for wait in batch.waits if wait.op == "acquire"]):
             if wait.ended_ns:
                 took_s = max(0, wait.ended_ns - wait.started_ns) / 1e9
