@@ -74,7 +74,7 @@ class _Metric:
         self.data = data
 
 
-class _Instrument:
+class Instrument:
     """Something to record with, or to ask, and its points by attributes."""
 
     def __init__(
@@ -92,9 +92,6 @@ class _Instrument:
         self._read = read
         self._is_monotonic = is_monotonic
         self._points: dict[tuple[Any, ...], _Point] = {}
-        # What `record` was given last, and its point: values of one kind come in a row.
-        self._latest: Attributes | None = {}
-        self._latest_point: Any = None
         self._start_ns = time.time_ns()
 
     def _point(self, attributes: Attributes | None) -> _Point:
@@ -110,23 +107,27 @@ class _Instrument:
         return point
 
     def record(self, value: float, attributes: Attributes | None = None) -> None:
-        """Add a value to a histogram; nobody may change `attributes` afterwards."""
-        if attributes is self._latest:
-            point = self._latest_point
-        else:
-            point = self._latest_point = self._point(attributes)
-            self._latest = attributes
-        point.count += 1
-        point.sum += value
-        point.min = min(point.min, value)
-        point.max = max(point.max, value)
-        point.bucket_counts[bisect_left(self._bounds, value)] += 1
+        """Add a value to a histogram."""
+        self.record_all((value,), attributes)
+
+    def record_all(self, values: Sequence[float], attributes: Attributes | None = None) -> None:
+        """Add values of one kind, at least one; the SDK has no such method."""
+        point = self._point(attributes)
+        bounds, counts, total = self._bounds, point.bucket_counts, point.sum
+        for value in values:  # one after the other, as the SDK does: `sum()` rounds in another way
+            total += value
+            counts[bisect_left(bounds, value)] += 1
+        point.count += len(values)
+        point.sum = total
+        point.min = min(point.min, *values)
+        point.max = max(point.max, *values)
 
     def add(self, amount: float, attributes: Attributes | None = None) -> None:
         """Add to a counter."""
         self._point(attributes).value += amount
 
     def collect(self, now_ns: int) -> _Metric | None:
+        """Return the metric at the time `now_ns`, or None if nothing was recorded."""
         if self._read is not None:
             self._points.clear()
             for seen in self._read(None):
@@ -144,9 +145,9 @@ class Meter:
 
     def __init__(self) -> None:
         """Start without instruments."""
-        self._instruments: list[_Instrument] = []
+        self._instruments: list[Instrument] = []
 
-    def _add(self, instrument: _Instrument) -> _Instrument:
+    def _add(self, instrument: Instrument) -> Instrument:
         self._instruments.append(instrument)
         return instrument
 
@@ -157,33 +158,33 @@ class Meter:
         description: str,
         *,
         explicit_bucket_boundaries_advisory: Sequence[float],
-    ) -> _Instrument:
+    ) -> Instrument:
         """Return a histogram with these upper bounds."""
         facts = (name, description, unit)
-        return self._add(_Instrument(Histogram, facts, explicit_bucket_boundaries_advisory))
+        return self._add(Instrument(Histogram, facts, explicit_bucket_boundaries_advisory))
 
-    def create_counter(self, name: str, unit: str, description: str) -> _Instrument:
+    def create_counter(self, name: str, unit: str, description: str) -> Instrument:
         """Return a counter that only grows."""
-        return self._add(_Instrument(Sum, (name, description, unit), is_monotonic=True))
+        return self._add(Instrument(Sum, (name, description, unit), is_monotonic=True))
 
     def create_observable_gauge(
         self, name: str, reads: Sequence[Read], unit: str, description: str
     ) -> None:
         """Ask `reads` for the values of the moment with each collection."""
-        self._add(_Instrument(Gauge, (name, description, unit), read=reads[0]))
+        self._add(Instrument(Gauge, (name, description, unit), read=reads[0]))
 
     def create_observable_counter(
         self, name: str, reads: Sequence[Read], unit: str, description: str
     ) -> None:
         """Ask `reads` for totals that only grow."""
         facts = (name, description, unit)
-        self._add(_Instrument(Sum, facts, read=reads[0], is_monotonic=True))
+        self._add(Instrument(Sum, facts, read=reads[0], is_monotonic=True))
 
     def create_observable_up_down_counter(
         self, name: str, reads: Sequence[Read], unit: str, description: str
     ) -> None:
         """Ask `reads` for totals."""
-        self._add(_Instrument(Sum, (name, description, unit), read=reads[0]))
+        self._add(Instrument(Sum, (name, description, unit), read=reads[0]))
 
     def get_metrics_data(self) -> list[Any]:
         """Return the metrics that have values."""

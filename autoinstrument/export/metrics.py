@@ -8,14 +8,14 @@ program's own readers.
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from autoinstrument import __version__
 from autoinstrument.export.batch import Batch
 from autoinstrument.export.live_tasks import LiveTasks
-from autoinstrument.export.meter import Meter, Observation
+from autoinstrument.export.meter import Instrument, Meter, Observation
 from autoinstrument.export.resource import SCOPE
 from autoinstrument.records import TaskRecord
 from autoinstrument.trackers.outbox import EVERY
@@ -114,8 +114,7 @@ class Metrics:
             durations[task.outcome, task.qualname].append(took_s)
         for (outcome, qualname), took in durations.items():
             kind = {"asyncscope.task.outcome": outcome, "code.function.name": qualname}
-            for took_s in took:
-                self._duration.record(took_s, kind)
+            _record_all(self._duration, took, kind)
         for wait in _spread([wait for wait in batch.waits if wait.op == "acquire"]):
             if wait.ended_ns:
                 took_s = max(0, wait.ended_ns - wait.started_ns) / 1e9
@@ -148,6 +147,15 @@ class Metrics:
             self._observation(count, {"asyncscope.export.fate": fate})
             for fate, count in self._own().items()
         ]
+
+
+def _record_all(histogram: Any, values: Sequence[float], attributes: dict[str, Any]) -> None:
+    """Add values of one kind to a histogram of ours, in one piece, or of the SDK."""
+    if isinstance(histogram, Instrument):
+        histogram.record_all(values, attributes)
+        return
+    for value in values:
+        histogram.record(value, attributes)
 
 
 def for_metrics(batch: Batch) -> Batch:
