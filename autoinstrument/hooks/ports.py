@@ -31,8 +31,8 @@ def told(observation: str, *arguments: str) -> str:
     return f"""
 try:
     port.{observation}({", ".join(arguments)})
-except Exception as asyncscope_error:
-    port.failed({observation!r}, asyncscope_error)
+except Exception:
+    port.failed({observation!r})
 """
 
 
@@ -101,10 +101,16 @@ class Port:
         setattr(self, observation, method)
         self._direct.append(observation)
 
-    def failed(self, observation: str, exc: BaseException) -> None:
-        """Switch an observation off after an error of ours, with one warning."""
+    def failed(self, observation: str, exc: BaseException | None = None) -> None:
+        """Switch an observation off after an error of ours, with one warning.
+
+        Woven code leaves out the error, which is the one that is handled now: each variable makes
+        the frame of the library's function larger and dearer.
+        """
         setattr(self, observation, nothing)
-        self._say_failed(f"{self.part}.{observation}", exc)
+        error = sys.exc_info()[1] if exc is None else exc
+        if error is not None:
+            self._say_failed(f"{self.part}.{observation}", error)
 
 
 def nothing(*facts: Any) -> Any:

@@ -179,8 +179,14 @@ class TaskRecord(Placed, weakref.ref[Any]):
 
     def remember_name(self) -> None:
         """Keep the name beyond the task's end; to do so for every task would cost too much."""
-        if not self.last_name:
-            self.last_name = self.name
+        if self.last_name:
+            return
+        task: Any = self()
+        try:
+            name = task.get_name()  # here: `name` takes two calls more
+        except Exception:  # gone, or whatever a task factory returns
+            name = None
+        self.last_name = name if type(name) is str else self.name
 
     def told(self) -> "_TaskStory":
         """Return the story, begun now if there is none."""

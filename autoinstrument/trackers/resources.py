@@ -34,6 +34,7 @@ from autoinstrument.trackers.waits import WaitTracker, nothing
 _HOLD_DEPTH: Final = 4
 GOT_DEPTH: Final = 3  # frames of a place that woven code compares with the next one
 _MOST_HOLDS: Final = 1000
+_new_hold: Final[Any] = Hold.__new__
 _CAN_BE_CALM: Final = frozenset({"asyncio.Semaphore"})  # besides locks that have one owner
 
 
@@ -164,8 +165,9 @@ class ResourceTracker(WaitTracker):
         place = capture_flat(frame, _HOLD_DEPTH, task)
         record.acquired += 1
         if key in self.calm:
-            record.known_holds = record.holds
-            record.again = 0
+            if record.again:
+                record.known_holds = record.holds
+                record.again = 0
             record.taker, record.place = task, place
         else:
             self.lively[key] = record
@@ -174,7 +176,10 @@ class ResourceTracker(WaitTracker):
         if not task.last_name:
             task.remember_name()
         if len(record.known_holds) < _MOST_HOLDS:
-            record.known_holds.append(_hold(record, task, place))
+            hold: Hold = _new_hold(Hold)  # here: `_hold` would be a call more
+            hold.lock, hold.owner, hold.at_ns = record, task, monotonic_ns()
+            hold.flat_stack = place
+            record.known_holds.append(hold)
         if len(record.places) < LockRecord.PLACES and place not in record.places:
             record.places.append(place)
 
@@ -185,7 +190,8 @@ class ResourceTracker(WaitTracker):
         record = self.lively.get(key) or self.calm.get(key)
         if record is None:
             return
-        hold = _hold_of(record.known_holds, task)
+        holds = record.known_holds
+        hold = holds[0] if holds and holds[0].owner is task else _hold_of(holds, task)
         if key in self.calm:
             if record.again and record.taker is task:
                 record.again -= 1
