@@ -60,7 +60,9 @@ class Link(MergedBreakpoints):
         self._stop_timeout_s = stop_timeout_s
         self._pausing: list[DebugSession] = []
         self._stepping: list[DebugSession] = []
-        self._resumed = asyncio.Event()
+        self._resumed = False  # whether somebody has ended the present stop
+        self._holders: set[DebugSession] = set()  # for whom it lasts
+        self._released = asyncio.Event()  # one of these has changed
         self._frame: int | None = None
         self._stops: asyncio.Queue[Stop] = asyncio.Queue()
         self._events = client.subscribe()
@@ -84,7 +86,8 @@ class Link(MergedBreakpoints):
         self.sessions.pop(session.session_id, None)
         paths = {point.path for point in session.breakpoints.values()}
         session.breakpoints.clear()
-        self._resumed.set()
+        self._holders.discard(session)
+        self._released.set()
         if self.lost:
             return
         for path in paths:
@@ -164,7 +167,7 @@ class Link(MergedBreakpoints):
 
     async def _end(self, reason: str) -> None:
         self.lost = reason
-        self._resumed.set()
+        self._end_stop()
         await self._tell_all("terminated", {}, reason)
         for session in self.sessions.values():
             session.state = "lost"
@@ -186,7 +189,7 @@ class Link(MergedBreakpoints):
                 session.counters.longest_stop_ms = max(session.counters.longest_stop_ms, took_ms)
 
     async def _handle(self, stop: Stop) -> None:
-        self._resumed.clear()
+        self._resumed = False
         frames = await self.client.stack_trace(stop.thread_id, levels=1)
         frame = frames[0] if frames else None
         self._frame = frame.id if frame is not None else None
@@ -194,25 +197,33 @@ class Link(MergedBreakpoints):
         try:
             async with asyncio.timeout(self._stop_timeout_s):
                 handled = await asyncio.gather(*(event.session.deliver(event) for event in events))
-                if events and self._holds(events, any(handled)):
-                    await self._resumed.wait()
+                self._holders = self._holding(events, any(handled))
+                while self._holders and not self._resumed:
+                    self._released.clear()
+                    await self._released.wait()
         except TimeoutError:
             _log.warning("a stop was ended after %s s", self._stop_timeout_s)
             for event in events:
                 event.session.counters.stops_ended_by_timeout += 1
         finally:
             self._frame = None
-        if not self._resumed.is_set():
+            self._holders = set()
+        if not self._resumed:
             await self._resume_quietly()
 
-    def _holds(self, events: list[DebugEvent], handled: bool) -> bool:
-        """Say whether a stop lasts until somebody continues it.
+    def _holding(self, events: list[DebugEvent], handled: bool) -> set[DebugSession]:
+        """Return the sessions for which a stop lasts until somebody continues it, or they close.
 
-        Never in the own process: who should continue, if not the handler.
+        None in the own process: who should continue, if not the handler.
         """
-        if self.own_process or self._resumed.is_set():
-            return False
-        return not handled or not all(event.session.auto_continue for event in events)
+        if self.own_process or (handled and all(event.session.auto_continue for event in events)):
+            return set()
+        return {event.session for event in events if event.session.session_id in self.sessions}
+
+    def _end_stop(self) -> None:
+        """Note that the process runs again, or is gone."""
+        self._resumed = True
+        self._released.set()
 
     async def _resume_quietly(self) -> None:
         try:
@@ -308,7 +319,7 @@ class Link(MergedBreakpoints):
     async def resume(self) -> None:
         """End the present stop."""
         await self.client.continue_()
-        self._resumed.set()
+        self._end_stop()
 
     async def step(self, session: DebugSession, command: str) -> None:
         """End the present stop by a step on behalf of a session."""
@@ -317,4 +328,4 @@ class Link(MergedBreakpoints):
             raise NotStopped("the process is not stopped")
         self._stepping.append(session)
         await self.client.begin_step(command, stop.thread_id)
-        self._resumed.set()
+        self._end_stop()

@@ -356,10 +356,10 @@ async def test_hit_to_continue_latency(ticker: Debuggee, client: AsyncDebugClien
         await client.evaluate("n", frame.id)
         await client.continue_()
         spent.append(time.perf_counter() - started)
-    median_ms = sorted(spent)[10] * 1000
-    print(json.dumps({"median_ms": round(median_ms, 2)}))
-    # 3 ms on an idle machine; each of the four round trips would take 44 ms with Nagle's algorithm.
-    assert median_ms < 100
+    shortest_ms = min(spent) * 1000
+    print(json.dumps({"shortest_ms": round(shortest_ms, 2)}))
+    # Each of the four round trips would take 44 ms with Nagle's algorithm, also on an idle machine.
+    assert shortest_ms < 100
 
 
 async def test_killed_process_ends_within_seconds(ticker: Debuggee) -> None:

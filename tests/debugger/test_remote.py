@@ -451,16 +451,16 @@ async def test_another_process_stays_stopped_until_continued(ticker: Debuggee) -
 @pytest.mark.asyncio
 async def test_two_sessions_share_a_line_of_another_process(ticker: Debuggee) -> None:
     debugger = RemoteDebugger("127.0.0.1", ticker.port)
-    seen: dict[str, list[int]] = {"even": [], "third": []}
+    seen: dict[str, asyncio.Queue[int]] = {"even": asyncio.Queue(), "third": asyncio.Queue()}
 
     async def on_hit(event: DebugEvent) -> None:
         value = await event.session.evaluate_expression("n")
-        seen[event.session.name].append(int(value.result))
+        seen[event.session.name].put_nowait(int(value.result))
 
-    said: list[str] = []
+    said: asyncio.Queue[str] = asyncio.Queue()
 
     async def on_output(event: DebugEvent) -> None:
-        said.append(event.text)
+        said.put_nowait(event.text)
 
     async with debugger.debug_session("even") as even, debugger.debug_session("third") as third:
         for session in (even, third):
@@ -470,26 +470,36 @@ async def test_two_sessions_share_a_line_of_another_process(ticker: Debuggee) ->
         await even.set_breakpoint(ticker.path, line, "n % 2 == 0")
         await third.set_breakpoint(ticker.path, line, "n % 3 == 0")
         await third.set_breakpoint(ticker.path, ticker.line("leaf"), log_message="leaf {n}")
-        await asyncio.sleep(1.0)
-    assert len(seen["even"]) > 2
-    assert len(seen["third"]) > 2
-    assert all(n % 2 == 0 for n in seen["even"])
-    assert all(n % 3 == 0 for n in seen["third"])
-    assert said
-    assert all(text.startswith("leaf ") for text in said)
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                assert await seen["even"].get() % 2 == 0
+                assert await seen["third"].get() % 3 == 0
+                assert (await said.get()).startswith("leaf ")
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+async def test_session_that_closes_ends_the_stop_that_it_holds(ticker: Debuggee) -> None:
+    debugger = RemoteDebugger("127.0.0.1", ticker.port)
+    async with asyncio.timeout(20), debugger.debug_session("stays") as stays:
+        async with debugger.debug_session("holds") as holds:
+            await holds.set_breakpoint(ticker.path, ticker.line("add"))
+            await holds.wait_for_event("breakpoint", 10)
+        await stays.set_breakpoint(ticker.path, ticker.line("loop"))
+        await stays.wait_for_event("breakpoint", 10)
 
 
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_stop_on_its_way_for_a_closed_session_is_nobody_elses(ticker: Debuggee) -> None:
     debugger = RemoteDebugger("127.0.0.1", ticker.port)
-    seen: list[int] = []
+    seen: asyncio.Queue[int] = asyncio.Queue()
 
     async def on_hit(event: DebugEvent) -> None:
         value = await event.session.evaluate_expression("n")
-        seen.append(int(value.result))
+        seen.put_nowait(int(value.result))
 
-    async with debugger.debug_session("even") as even:
+    async with asyncio.timeout(20), debugger.debug_session("even") as even:
         even.register_event_handler("breakpoint", on_hit)
         line = ticker.line("add")
         await even.set_breakpoint(ticker.path, line, "n % 2 == 0")
@@ -499,11 +509,12 @@ async def test_stop_on_its_way_for_a_closed_session_is_nobody_elses(ticker: Debu
             await third.set_breakpoint(ticker.path, line, "n % 3 == 0")
             # The process keeps the condition of both for as long as nothing new can be sent.
             await link._sync_lock.acquire()
-            asyncio.get_running_loop().call_later(1.0, link._sync_lock.release)
-        passed = len(seen)
-        await asyncio.sleep(0.5)
-    assert len(seen) > passed > 2
-    assert all(n % 2 == 0 for n in seen)
+            closing = asyncio.create_task(debugger.close_session(third.session_id))
+            found = [await seen.get() for _ in range(seen.qsize() + 4)]
+            link._sync_lock.release()
+            await closing
+        found += [await seen.get() for _ in range(seen.qsize() + 2)]
+    assert all(n % 2 == 0 for n in found)
 
 
 @pytest.mark.slow
