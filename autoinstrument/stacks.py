@@ -49,104 +49,28 @@ def parked_flat(task: Any) -> FlatStack:
     return parked_below(root_of(task))
 
 
-def parked_below(root: Any) -> FlatStack:  # noqa: PLR0911 # in single steps, see below
-    """Return where the outermost coroutine of a task and those below it are suspended.
-
-    Most tasks wait in a few coroutines and nothing else; a loop that fills a list costs half as
-    much again as the same in single steps.
-    """
-    if type(root) is not CoroutineType:
-        return _parked_anyhow(root, [])
-    last = _future_iter[0]
+def parked_below(root: Any) -> FlatStack:
+    """Return where the outermost coroutine of a task and those below it are suspended."""
     safe = env.AWAIT_IS_SAFE
-    try:
-        a: Any = root.cr_frame
-        step: Any = root.cr_await if safe or not root.cr_running else None
-        if type(step) is not CoroutineType:
-            if type(step) is not last:
-                return _parked_anyhow(root, [])
-            return (a.f_code, a.f_lasti)
-        b: Any = step.cr_frame
-        step = step.cr_await if safe or not step.cr_running else None
-        if type(step) is not CoroutineType:
-            if type(step) is not last:
-                return _parked_anyhow(root, [])
-            return (b.f_code, b.f_lasti, a.f_code, a.f_lasti)
-        c: Any = step.cr_frame
-        step = step.cr_await if safe or not step.cr_running else None
-        if type(step) is not CoroutineType:
-            if type(step) is not last:
-                return _parked_anyhow(root, [])
-            return (c.f_code, c.f_lasti, b.f_code, b.f_lasti, a.f_code, a.f_lasti)
-        d: Any = step.cr_frame
-        step = step.cr_await if safe or not step.cr_running else None
-        if type(step) is not CoroutineType:
-            if type(step) is not last:
-                return _parked_anyhow(root, [])
-            return (
-                d.f_code,
-                d.f_lasti,
-                c.f_code,
-                c.f_lasti,
-                b.f_code,
-                b.f_lasti,
-                a.f_code,
-                a.f_lasti,
-            )
-        e: Any = step.cr_frame
-        step = step.cr_await if safe or not step.cr_running else None
-        if type(step) is last:
-            return (
-                e.f_code,
-                e.f_lasti,
-                d.f_code,
-                d.f_lasti,
-                c.f_code,
-                c.f_lasti,
-                b.f_code,
-                b.f_lasti,
-                a.f_code,
-                a.f_lasti,
-            )
-        found = [
-            a.f_lasti,
-            a.f_code,
-            b.f_lasti,
-            b.f_code,
-            c.f_lasti,
-            c.f_code,
-            d.f_lasti,
-            d.f_code,
-            e.f_lasti,
-            e.f_code,
-        ]
-        return _parked_anyhow(step, found)
-    except AttributeError:  # it has just ended
-        return _parked_anyhow(root, [])
-
-
-def _parked_anyhow(step: Any, chain: list[Any]) -> FlatStack:
-    """Return where `step` and what it awaits are suspended; `chain` has those outside it."""
-    safe = env.AWAIT_IS_SAFE
+    found: FlatStack = ()
+    step = root
     try:
         for _ in _STEPS:
             if type(step) is not CoroutineType:
                 break
             frame: Any = step.cr_frame
-            chain.append(frame.f_lasti)
-            chain.append(frame.f_code)
+            found = (frame.f_code, frame.f_lasti) + found  # noqa: RUF005 # half of what unpacking takes
             step = step.cr_await if safe or not step.cr_running else None
     except AttributeError:  # it has just ended
-        step = None
+        return found
     if step is None or type(step) is _future_iter[0]:
-        pass
-    elif type(step).__name__ == "FutureIter":
+        return found
+    if type(step).__name__ == "FutureIter":
         _future_iter[0] = type(step)
-    else:
-        for code, lasti, _ in _frames(step):
-            chain += (lasti, code)
-    chain.reverse()
-    return tuple(chain)
+        return found
+    for code, lasti, _ in _frames(step):
+        found = (code, lasti, *found)
+    return found
 
 
 def suspended_generators(task: Any) -> list[AsyncGeneratorType[Any, Any]]:
